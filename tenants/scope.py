@@ -1,0 +1,68 @@
+"""Whose rows a transaction may see.
+
+Row-level security shows the restricted database role no tenant's rows at all until a scope is set. A scope lives as
+long as its transaction (`SET LOCAL`), so it is safe behind a transaction pooler and cannot leak into the next request.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+
+log = structlog.get_logger(__name__)
+
+ORGANIZATION = "tokensight.org_id"
+USER = "tokensight.user_id"
+
+
+@contextmanager
+def organization_scope(organization_id: uuid.UUID | str) -> Iterator[None]:
+    """Open a transaction that sees and writes the rows of one organization only."""
+    with transaction.atomic(), _setting(ORGANIZATION, str(organization_id)):
+        yield
+
+
+@contextmanager
+def user_scope(user_id: uuid.UUID | str) -> Iterator[None]:
+    """Open a transaction that sees a person's own memberships, and the organizations that they belong to."""
+    with transaction.atomic(), _setting(USER, str(user_id)):
+        yield
+
+
+@contextmanager
+def platform_scope(reason: str) -> Iterator[None]:
+    """Open a transaction that sees every organization: the one door for sweepers, workers and staff.
+
+    `reason` says who goes through it and why; it is logged.
+    """
+    with transaction.atomic():
+        log.debug("platform_scope", reason=reason)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('role')")
+            (previous,) = cursor.fetchone()
+            cursor.execute(f"SET LOCAL ROLE {settings.DATABASE_PLATFORM_ROLE}")
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL ROLE {previous}")
+
+
+@contextmanager
+def _setting(name: str, value: str) -> Iterator[None]:
+    """Set a transaction-local setting, and restore what an enclosing transaction had set.
+
+    After an error nothing is restored: rolling back the transaction or its savepoint does that.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting(%s, true), set_config(%s, %s, true)",
+            [name, name, value],
+        )
+        previous = cursor.fetchone()[0] or ""
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, %s, true)", [name, previous])

@@ -1,0 +1,37 @@
+"""Fixtures for every test: a database that the owner role migrates and the restricted role uses, and a clean Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import connections
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) -> Iterator[None]:
+    """Create and migrate the test database as the owner, then let the restricted role connect to it."""
+    owner, default = connections["owner"], connections["default"]
+    name = f"test_tokensight_{worker_id}"
+    with django_db_blocker.unblock():
+        owner.settings_dict["TEST"]["NAME"] = name
+        owner.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        default.close()
+        default.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
+        yield
+        default.close()
+        owner.creation.destroy_test_db("postgres", verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """Return the name of this xdist worker, or "main"."""
+    return getattr(request.config, "workerinput", {}).get("workerid", "main")
+
+
+@pytest.fixture(autouse=True)
+def _clean_redis() -> Iterator[None]:
+    yield
+    redis.Redis.from_url(settings.REDIS_URL).flushdb()

@@ -1,0 +1,60 @@
+"""A pytest plugin, loaded before Django's settings: starts PostgreSQL and Redis once and shares them with all workers.
+
+`DATABASE_OWNER_URL` / `REDIS_URL`, when set, are used instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from portal.embedded import EmbeddedPostgres, EmbeddedRedis
+
+_started: list[EmbeddedPostgres | EmbeddedRedis] = []
+_directory: Path | None = None
+
+
+def _create_app_role(owner_url: str) -> None:
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        if not connection.execute("SELECT FROM pg_roles WHERE rolname = 'tokensight_app'").fetchone():
+            connection.execute("CREATE ROLE tokensight_app LOGIN NOBYPASSRLS")
+        # Tests gain nothing from surviving a power cut.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET max_connections = 300")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def _start() -> None:
+    global _directory
+    os.environ["DEVELOPMENT"] = "1"
+    os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in the test's own thread
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    _directory = Path(tempfile.mkdtemp(prefix="tokensight-tests-"))
+    os.environ["TOKENSIGHT_DATA_DIR"] = str(_directory / "data")
+    if "DATABASE_OWNER_URL" not in os.environ:
+        postgres = EmbeddedPostgres(_directory / "postgres")
+        _started.append(postgres)
+        os.environ["DATABASE_OWNER_URL"] = postgres.url("postgres")
+        os.environ["DATABASE_URL"] = postgres.url("postgres", role="tokensight_app")
+        _create_app_role(os.environ["DATABASE_OWNER_URL"])
+    if "REDIS_URL" not in os.environ:
+        server = EmbeddedRedis(_directory / "redis")
+        _started.append(server)
+        os.environ["REDIS_URL"] = server.url()
+
+
+_start()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    while _started:
+        _started.pop().stop()
+    if _directory:
+        shutil.rmtree(_directory, ignore_errors=True)
