@@ -1,0 +1,114 @@
+"""Errors as RFC 9457 `application/problem+json`, each with a stable `code` that clients may rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+log = structlog.get_logger(__name__)
+
+STATUS_OF_CODE = {
+    "invalid_request": 400,
+    "invalid_image": 400,
+    "image_too_large_to_decode": 400,
+    "missing_token": 401,
+    "invalid_token": 401,
+    "expired_token": 401,
+    "revoked_token": 401,
+    "model_not_allowed": 403,
+    "task_not_allowed": 403,
+    "ip_not_allowed": 403,
+    "insufficient_scope": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "conflict": 409,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "validation_error": 422,
+    "idempotency_mismatch": 422,
+    "rate_limited": 429,
+    "concurrency_limited": 429,
+    "insufficient_tokens": 429,
+    "quota_exceeded": 429,
+    "hourly_limit_exceeded": 429,
+    "internal_error": 500,
+    "model_not_installed": 503,
+    "model_loading": 503,
+    "no_capacity": 503,
+}
+
+
+class Problem(Exception):  # noqa: N818 the RFC's word
+    """An error that the caller is told of.
+
+    `code` is stable and decides the status; `detail` says to a person what happened and what to do; `headers` and the
+    `extra` members go into the answer as they are.
+    """
+
+    def __init__(self, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.headers, self.extra = code, detail, headers or {}, extra
+
+    @property
+    def status(self) -> int:
+        return STATUS_OF_CODE[self.code]
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Return the members of the problem document."""
+        return {
+            "type": f"urn:tokensight:problem:{self.code}",
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "request_id": request_id,
+            **self.extra,
+        }
+
+
+def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer any error of an API view with a problem document; what nobody foresaw stays Django's 500."""
+    problem = _as_problem(error)
+    if problem is None:
+        return None
+    set_rollback()
+    request_id = getattr(context["request"], "request_id", "")
+    response = Response(
+        problem.body(request_id),
+        status=problem.status,
+        headers=problem.headers,
+        content_type="application/problem+json",
+    )
+    if problem.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="tokensight"'
+    return response
+
+
+def _as_problem(error: Exception) -> Problem | None:
+    match error:
+        case Problem():
+            return error
+        case Http404() | exceptions.NotFound():
+            return Problem("not_found", "There is nothing here, or it is not yours to see.")
+        case exceptions.ValidationError():
+            return Problem("validation_error", "Some fields are not valid.", errors=error.get_full_details())
+        case exceptions.ParseError():
+            return Problem("invalid_request", str(error.detail))
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return Problem("missing_token", "Send a token as 'Authorization: Bearer ...'.")
+        case PermissionDenied() | exceptions.PermissionDenied():
+            return Problem("insufficient_scope", "This credential may not do that.")
+        case exceptions.MethodNotAllowed():
+            return Problem("method_not_allowed", str(error.detail))
+        case exceptions.NotAcceptable():
+            return Problem("not_acceptable", str(error.detail))
+        case exceptions.UnsupportedMediaType():
+            return Problem("unsupported_media_type", str(error.detail))
+    return None
