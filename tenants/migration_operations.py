@@ -38,7 +38,8 @@ class TenantTable(RunSQL):
         for column, target in references:
             name = f"{table}_{column}_tenant_fk"
             sql.append(
-                f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY (org_id, {column}) REFERENCES {target} (org_id, id)"
+                f"ALTER TABLE {table} ADD CONSTRAINT {name} "
+                f"FOREIGN KEY (org_id, {column}) REFERENCES {target} (org_id, id)"
             )
             reverse.insert(0, f"ALTER TABLE {table} DROP CONSTRAINT {name}")
         reverse.append(f"ALTER TABLE {table} DROP CONSTRAINT {table}_org_id_id_key")
@@ -48,7 +49,7 @@ class TenantTable(RunSQL):
                 "FOR EACH STATEMENT EXECUTE FUNCTION tokensight_refuse_change()"
             )
             reverse.insert(0, f"DROP TRIGGER append_only ON {table}")
-        super().__init__(sql=sql, reverse_sql=reverse)
+        super().__init__(sql=tuple(sql), reverse_sql=tuple(reverse))
 
     def deconstruct(self) -> tuple[str, list, dict]:
         return type(self).__name__, [self.table], {"references": self.references, "append_only": self.append_only}

@@ -9,6 +9,9 @@ import redis
 from django.conf import settings
 from django.db import connections
 
+from tenants.models import Organization, Role, User
+from tests.factories.tenants import make_membership, make_organization, make_user
+
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) -> Iterator[None]:
@@ -35,3 +38,33 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 def _clean_redis() -> Iterator[None]:
     yield
     redis.Redis.from_url(settings.REDIS_URL).flushdb()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """The owner of the organization Alpha."""
+    return make_user("alice@alpha.example")
+
+
+@pytest.fixture
+def alpha(alice: User) -> Organization:
+    """Alice's organization."""
+    return make_organization("Alpha", owner=alice)
+
+
+@pytest.fixture
+def bob(alpha: Organization) -> User:
+    """A developer in Alpha."""
+    return make_membership(alpha, make_user("bob@alpha.example"), Role.DEVELOPER).user
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    """The owner of Beta, and an outsider to Alpha."""
+    return make_user("charlie@beta.example")
+
+
+@pytest.fixture
+def beta(charlie: User) -> Organization:
+    """Charlie's organization."""
+    return make_organization("Beta", owner=charlie)

@@ -23,7 +23,9 @@ class TenantModel(models.Model):
         abstract = True
 
 
-def tenant_key(to: str, *, null: bool = False, related_name: str = "+", db_column: str | None = None) -> models.ForeignKey:
+def tenant_key(
+    to: str, *, null: bool = False, related_name: str = "+", db_column: str | None = None
+) -> models.ForeignKey:
     """Return a foreign key to another tenant table, whose constraint `(org_id, <column>)` the migration adds.
 
     Django cannot declare a composite foreign key, so the constraint is left to `TenantTable(references=...)`.

@@ -1,0 +1,77 @@
+"""What each role may do: the one table that pages, management keys and documentation read.
+
+`docs/permissions.md` is written from it by `manage.py permissions`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from tenants.models import Role
+
+
+class Permission(StrEnum):
+    """Something that a member or a management key may be allowed to do in one organization."""
+
+    ORGANIZATION_VIEW = "organization.view"
+    ORGANIZATION_MANAGE = "organization.manage"
+    MEMBERS_VIEW = "members.view"
+    MEMBERS_MANAGE = "members.manage"
+    TEAMS_MANAGE = "teams.manage"
+    SUB_TOKENS_VIEW = "sub_tokens.view"
+    SUB_TOKENS_MANAGE = "sub_tokens.manage"
+    PLAYGROUND_RUN = "playground.run"
+    CALLS_VIEW = "calls.view"
+    LEDGER_VIEW = "ledger.view"
+    GRANTS_VIEW = "grants.view"
+    BILLING_MANAGE = "billing.manage"
+    MANAGEMENT_KEYS_MANAGE = "management_keys.manage"
+    AUDIT_VIEW = "audit.view"
+
+
+P, R = Permission, Role
+EVERYBODY = frozenset(Role)
+ADMINS = frozenset({R.OWNER, R.ADMIN})
+
+ROLES_OF: dict[Permission, frozenset[Role]] = {
+    P.ORGANIZATION_VIEW: EVERYBODY,
+    P.ORGANIZATION_MANAGE: ADMINS,
+    P.MEMBERS_VIEW: EVERYBODY,
+    P.MEMBERS_MANAGE: ADMINS,
+    P.TEAMS_MANAGE: ADMINS,
+    P.SUB_TOKENS_VIEW: EVERYBODY,
+    P.SUB_TOKENS_MANAGE: ADMINS,
+    P.PLAYGROUND_RUN: ADMINS | {R.DEVELOPER},
+    P.CALLS_VIEW: EVERYBODY,
+    P.LEDGER_VIEW: EVERYBODY,
+    P.GRANTS_VIEW: EVERYBODY,
+    P.BILLING_MANAGE: ADMINS | {R.BILLING},
+    P.MANAGEMENT_KEYS_MANAGE: ADMINS,
+    P.AUDIT_VIEW: ADMINS,
+}
+
+# A key administers without a person behind it: it makes no more keys, and runs nothing that a person should look at.
+MANAGEMENT_KEY_SCOPES: tuple[Permission, ...] = tuple(
+    permission for permission in Permission if permission not in {P.MANAGEMENT_KEYS_MANAGE, P.PLAYGROUND_RUN}
+)
+
+
+def permissions_of(role: str) -> frozenset[Permission]:
+    """Return what a role may do."""
+    return frozenset(permission for permission, roles in ROLES_OF.items() if role in roles)
+
+
+def allows(role: str, permission: Permission | str) -> bool:
+    """Return whether a role may do something; an unknown permission is a `ValueError`, not a no."""
+    return role in ROLES_OF[Permission(permission)]
+
+
+def markdown_table() -> str:
+    """Return the table as Markdown, a row for each permission and a column for each role."""
+    lines = [
+        "| Permission | " + " | ".join(role.value for role in Role) + " |",
+        "|---|" + "---|" * len(Role),
+    ]
+    for permission, roles in ROLES_OF.items():
+        lines.append(f"| `{permission}` | " + " | ".join("yes" if role in roles else "–" for role in Role) + " |")
+    return "\n".join(lines) + "\n"

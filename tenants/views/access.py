@@ -1,0 +1,79 @@
+"""The door to an organization's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
+from django.template.response import SimpleTemplateResponse
+from django_htmx.http import HttpResponseClientRedirect
+
+from tenants.models import Membership, Organization, User
+from tenants.permissions import Permission, permissions_of
+from tenants.queries.memberships import membership_by_slug
+from tenants.scope import organization_scope
+
+
+class ConsoleRequest(HttpRequest):
+    """A request of a member, inside the scope of their organization. `permissions` is what their role may do."""
+
+    user: User
+    organization: Organization
+    membership: Membership
+    permissions: frozenset[Permission]
+
+
+def console_page(permission: str) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Let only members whose role has `permission` see the page of the organization named by `slug` in the URL.
+
+    The view runs in one transaction, inside the organization's scope, and gets `request.organization`,
+    `request.membership`, `request.permissions` and the URL's other arguments (not `slug`). It must render inside:
+    a lazy template response is rendered here, a streaming one would find no rows.
+
+    Nobody signed in: to the sign-in page. Not a member: 404, the same as for an organization that does not exist.
+    A role without the permission: 403.
+    """
+    needed = Permission(permission)
+
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        @wraps(view)
+        def guarded(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return to_sign_in(request)
+            membership = membership_by_slug(request.user.pk, slug)
+            if membership is None:
+                raise Http404
+            request.membership = membership  # type: ignore[attr-defined]
+            request.organization = membership.organization  # type: ignore[attr-defined]
+            request.permissions = permissions_of(membership.role)  # type: ignore[attr-defined]
+            if needed not in request.permissions:  # type: ignore[attr-defined]
+                raise PermissionDenied
+            with organization_scope(membership.organization_id):
+                response = view(request, **kwargs)
+                if isinstance(response, SimpleTemplateResponse):
+                    response.render()
+                return response
+
+        guarded.console_permission = needed  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def require_permission(request: ConsoleRequest, permission: Permission) -> None:
+    """Answer 403 unless the member may do this: for pages where looking and changing need different permissions."""
+    if permission not in request.permissions:
+        raise PermissionDenied
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse:
+    """Send somebody to the sign-in page and back here afterwards; a fragment's request takes the whole page along."""
+    if request.headers.get("HX-Request"):
+        current = request.headers.get("HX-Current-URL", "/")
+        return HttpResponseClientRedirect(redirect_to_login(current, resolve_url("account_login")).url)
+    return redirect_to_login(request.get_full_path(), resolve_url("account_login"))
