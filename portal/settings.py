@@ -19,9 +19,11 @@ DEBUG = env.bool("DEBUG", default=False)
 DATA_DIR = Path(env.str("TOKENSIGHT_DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 BASE_URL = env.str("BASE_URL", default="http://localhost:8000" if DEVELOPMENT else "https://localhost")
 
-SECRET_KEY = env.str("SECRET_KEY", default="development-only-key-not-for-any-server-that-others-reach" if DEVELOPMENT else "")
+SECRET_KEY = env.str("SECRET_KEY", default="development-only-key-for-a-machine-of-your-own" if DEVELOPMENT else "")
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is not set: give SECRET_KEY or SECRET_KEY_FILE (or DEVELOPMENT=1 on your own machine).")
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set: give SECRET_KEY or SECRET_KEY_FILE (or DEVELOPMENT=1 on your own machine)."
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEVELOPMENT else ["localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Addresses (CIDR) of proxies whose X-Forwarded-For is believed; from anyone else the header is ignored.
