@@ -107,3 +107,13 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static"))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# --- Detection -------------------------------------------------------------------------------------------------------
+MAX_IMAGE_BYTES = env.int("MAX_IMAGE_BYTES", default=20_000_000)
+MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=50_000_000)
+# A call waits this long for its result before it is answered 202.
+DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
+# A job that no worker has finished by then fails and costs nothing; its hold and its input live as long.
+JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
+# The same image, model version and parameters again within this time cost nothing; 0 turns the cache off.
+RESULT_CACHE_SECONDS = env.int("RESULT_CACHE_SECONDS", default=3600)

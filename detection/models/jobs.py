@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from detection.enums import JobStatus
+from tenants.models import TenantModel
+
+
+class Job(TenantModel):
+    """One image to be looked at: the queue, the call log and the bill in one row.
+
+    Only detection/services changes it. `price_mtok` is what the hold took, `charged_mtok` what was captured in the end.
+    A running job belongs to `worker` until `lease_expires_at`; each claim adds one to `attempts`.
+    """
+
+    sub_token_id = models.UUIDField()
+    hold_id = models.UUIDField(null=True)
+    model_version = models.ForeignKey(
+        "detection.ModelVersion", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    task = models.CharField(max_length=16)
+    img_size = models.PositiveSmallIntegerField()
+    parameters = models.JSONField(default=dict)
+    tags = models.JSONField(default=dict)
+
+    status = models.CharField(max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    priority_class = models.PositiveSmallIntegerField(default=1)
+    virtual_finish = models.FloatField(default=0)
+    wait = models.BooleanField(default=True)
+
+    price_mtok = models.BigIntegerField()
+    charged_mtok = models.BigIntegerField(default=0)
+    price_book = models.PositiveIntegerField()
+    cached = models.BooleanField(default=False)
+
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 a unique key that most calls lack
+    request_hash = models.CharField(max_length=64)
+    request_id = models.CharField(max_length=64, blank=True)
+    client_ip = models.GenericIPAddressField(null=True)
+    input_sha256 = models.CharField(max_length=64)
+    image_width = models.PositiveIntegerField()
+    image_height = models.PositiveIntegerField()
+
+    attempts = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=120, blank=True)
+    claimed_at = models.DateTimeField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    queue_ms = models.FloatField(null=True)
+    inference_ms = models.FloatField(null=True)
+    total_ms = models.FloatField(null=True)
+
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.TextField(blank=True)
+    result = models.JSONField(null=True)
+    prediction_count = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "sub_token_id", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="job_idempotency_key_once",
+            ),
+            models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="job_status_known"),
+            models.CheckConstraint(
+                condition=Q(charged_mtok__gte=0) & Q(charged_mtok__lte=F("price_mtok")), name="job_charge_within_price"
+            ),
+        ]
+        indexes = [
+            # Exactly the order of a claim, and only over what waits: it stays small however long the log grows.
+            models.Index(
+                fields=["model_version", "img_size", "priority_class", "virtual_finish", "id"],
+                condition=Q(status="queued"),
+                name="job_queue",
+            ),
+            models.Index(fields=["lease_expires_at"], condition=Q(status="running"), name="job_leases"),
+            models.Index(fields=["organization", "sub_token_id", "id"], name="job_log_of_sub_token"),
+            models.Index(fields=["organization", "created_at"], name="job_log_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class FairShareClock(TenantModel):
+    """When an organization's latest job of a priority class would finish, in virtual time.
+
+    Virtual time is counted in mtok of work. A job's `virtual_finish` is max(now, last) + price / weight, so a burst of
+    one organization queues behind itself and not in front of the others.
+    """
+
+    priority_class = models.PositiveSmallIntegerField(_("priority class"))
+    last_finish = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "priority_class"], name="fair_share_clock_once")]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id}/{self.priority_class}"
+
+
+class VirtualTime(models.Model):
+    """How far the queue of one priority class has been served; a claim moves it on to the first job that it takes."""
+
+    priority_class = models.PositiveSmallIntegerField(primary_key=True)
+    now = models.FloatField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.priority_class}: {self.now}"

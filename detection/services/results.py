@@ -1,0 +1,40 @@
+"""How a worker hands a finished job to the request that waits for it.
+
+One Redis list per job, with the job's public document in it. The row in the database is the truth; a lost message only
+makes the waiting request look there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from detection.services.redis import client
+
+KEPT_SECONDS = 120
+
+
+def _key(job_id: uuid.UUID | str) -> str:
+    return f"result:{job_id}"
+
+
+def publish(documents: Iterable[dict[str, Any]]) -> None:
+    """Hand over finished jobs (`answers.job_document`), all in one round trip."""
+    with client().pipeline(transaction=False) as pipe:
+        for document in documents:
+            key = _key(document["id"])
+            pipe.rpush(key, orjson.dumps(document))
+            pipe.expire(key, KEPT_SECONDS)
+        pipe.execute()
+
+
+def wait(job_id: uuid.UUID, timeout: float) -> dict[str, Any] | None:
+    """Return the document of a job that finishes within `timeout` seconds, else None.
+
+    Taken, not copied: a second caller who waits for the same job must look at its row.
+    """
+    taken = client().blpop([_key(job_id)], timeout=timeout)
+    return orjson.loads(taken[1]) if taken else None

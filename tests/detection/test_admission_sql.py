@@ -1,0 +1,32 @@
+"""What the database promises about jobs, whoever calls it."""
+
+import pytest
+from django.db import connection
+
+from tenants.identifiers import new_id
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_claim_reads_the_queue_in_index_order() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL ROLE tokensight_platform")
+        cursor.execute(
+            "EXPLAIN SELECT id FROM detection_job WHERE status = 'queued' AND model_version_id = %s"
+            " AND img_size = 640 ORDER BY priority_class, virtual_finish, id LIMIT 8 FOR UPDATE SKIP LOCKED",
+            [new_id()],
+        )
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "job_queue" in plan
+    assert "Sort" not in plan
+
+
+def test_the_catalogue_is_read_only_for_the_runtime_role() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT has_table_privilege(t, 'INSERT'), has_table_privilege(t, 'UPDATE'),"
+            " has_table_privilege(t, 'DELETE'), has_table_privilege(t, 'SELECT') FROM unnest(%s::text[]) AS t",
+            [["detection_model", "detection_modelversion", "detection_virtualtime"]],
+        )
+        assert set(cursor.fetchall()) == {(False, False, False, True)}
