@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from tenants.actors import ActorKind
@@ -18,8 +19,8 @@ class AuditEvent(TenantModel):
     action = models.CharField(max_length=60)
     target_kind = models.CharField(max_length=40)
     target_id = models.UUIDField()
-    before = models.JSONField(null=True)
-    after = models.JSONField(null=True)
+    before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     ip = models.GenericIPAddressField(null=True)
     reason = models.TextField(blank=True)
 

@@ -1,0 +1,40 @@
+"""What may not be done to an organization, in words for the person who tried."""
+
+from django.utils.translation import gettext_lazy as _
+
+
+class TenantsError(Exception):
+    """A refusal; `str(error)` says to a person why, in their language."""
+
+    message = _("That cannot be done.")
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class AlreadyMember(TenantsError):
+    message = _("This person is a member already.")
+
+
+class LastOwner(TenantsError):
+    message = _("An organization needs an owner. Make somebody else an owner first.")
+
+
+class OwnersOnly(TenantsError):
+    message = _("Only an owner can give or take the owner role.")
+
+
+class TeamNameTaken(TenantsError):
+    message = _("There is a team with this name already.")
+
+
+class TeamCycle(TenantsError):
+    message = _("A team cannot be inside itself or inside one of its own teams.")
+
+
+class ScopeNotYours(TenantsError):
+    message = _("A key cannot be given what you may not do yourself.")
+
+
+class NotFound(TenantsError):
+    message = _("There is nothing here, or it is not yours to see.")
