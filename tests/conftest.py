@@ -8,8 +8,10 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connections
+from django.test import TransactionTestCase
 
 from tenants.models import Organization, Role, User
+from tests.committed import remember_migrated_rows, restore_migrated_rows
 from tests.factories.tenants import make_membership, make_organization, make_user
 
 
@@ -23,6 +25,7 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) ->
         owner.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         default.close()
         default.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
+        remember_migrated_rows()
         yield
         default.close()
         owner.creation.destroy_test_db("postgres", verbosity=0)
@@ -32,6 +35,18 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) ->
 def worker_id(request: pytest.FixtureRequest) -> str:
     """Return the name of this xdist worker, or "main"."""
     return getattr(request.config, "workerinput", {}).get("workerid", "main")
+
+
+# Django would flush as the restricted role, which may not; so for `transaction=True`, `live_server` and `committed_db`.
+TransactionTestCase._fixture_teardown = lambda self: restore_migrated_rows()
+
+
+@pytest.fixture
+def committed_db(transactional_db: None) -> None:
+    """Let a test commit for real (several connections, processes, crashes); every table is emptied afterwards.
+
+    Connections that the test opened must be out of their transactions by then.
+    """
 
 
 @pytest.fixture(autouse=True)

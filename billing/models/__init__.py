@@ -1,1 +1,7 @@
+from billing.models.accounts import Account
+from billing.models.checks import LedgerCheck
+from billing.models.grants import Grant, Lot
+from billing.models.holds import DailyBurn, Hold
+from billing.models.transfers import Entry, Transfer
 
+__all__ = ["Account", "DailyBurn", "Entry", "Grant", "Hold", "LedgerCheck", "Lot", "Transfer"]

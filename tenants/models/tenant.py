@@ -24,11 +24,12 @@ class TenantModel(models.Model):
 
 
 def tenant_key(
-    to: str, *, null: bool = False, related_name: str = "+", db_column: str | None = None
+    to: str, *, null: bool = False, related_name: str = "+", db_column: str | None = None, db_index: bool = True
 ) -> models.ForeignKey:
     """Return a foreign key to another tenant table, whose constraint `(org_id, <column>)` the migration adds.
 
     Django cannot declare a composite foreign key, so the constraint is left to `TenantTable(references=...)`.
+    Give `db_index=False` where nothing looks rows up by this column, or another index leads with it.
     """
     return models.ForeignKey(
         to,
@@ -38,4 +39,5 @@ def tenant_key(
         related_name=related_name,
         db_constraint=False,
         db_column=db_column,
+        db_index=db_index,
     )

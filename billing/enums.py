@@ -1,0 +1,72 @@
+"""The ledger's closed sets of words, each value as it stands in the database."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class AccountKind(models.TextChoices):
+    ORG_WALLET = "org_wallet", _("Organization")
+    TEAM_POOL = "team_pool", _("Team pool")
+    SUB_TOKEN = "sub_token", _("Sub-token")
+    ISSUED = "issued", _("Issued")
+    CONSUMED = "consumed", _("Consumed")
+    EXPIRED = "expired", _("Expired")
+    REFUNDED = "refunded", _("Refunded")
+
+
+# The other ends of every transfer that enters or leaves an organization's own accounts; one of each per organization.
+SYSTEM_KINDS = (AccountKind.ISSUED, AccountKind.CONSUMED, AccountKind.EXPIRED, AccountKind.REFUNDED)
+
+
+class AccountMode(models.TextChoices):
+    RING_FENCED = "ring_fenced", _("Own Tokens")
+    CAPPED = "capped", _("Draws on its parent, up to a cap")
+
+
+class GrantSource(models.TextChoices):
+    TRIAL = "trial", _("Free trial")
+    PURCHASE = "purchase", _("Purchase")
+    PROMOTION = "promotion", _("Promotion")
+    PLAN = "plan", _("Plan")
+    MANUAL = "manual", _("Given by staff")
+
+
+class TransferKind(models.TextChoices):
+    GRANT = "grant", _("Grant")
+    ALLOCATION = "allocation", _("Allocation")
+    RECLAIM = "reclaim", _("Reclaim")
+    CAPTURE = "capture", _("Capture")
+    EXPIRY = "expiry", _("Expiry")
+    REVERSAL = "reversal", _("Reversal")
+
+
+class HoldStatus(models.TextChoices):
+    HELD = "held", _("Held")
+    CAPTURED = "captured", _("Captured")
+    RELEASED = "released", _("Released")
+    EXPIRED = "expired", _("Expired")
+
+
+class HoldOutcome(models.TextChoices):
+    """What `billing_place_hold` answers."""
+
+    HELD = "held"
+    DUPLICATE = "duplicate"
+    INSUFFICIENT_TOKENS = "insufficient_tokens"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    ACCOUNT_CLOSED = "account_closed"
+    ACCOUNT_EXPIRED = "account_expired"
+    ACCOUNT_UNKNOWN = "account_unknown"
+
+
+class ResolveOutcome(models.TextChoices):
+    """What `billing_capture_holds` and `billing_release_holds` answer for one hold."""
+
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    ALREADY_CAPTURED = "already_captured"
+    ALREADY_RELEASED = "already_released"
+    ALREADY_EXPIRED = "already_expired"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"

@@ -1,0 +1,47 @@
+"""What the ledger refuses, one exception each. Nothing was changed when one of these is raised."""
+
+from __future__ import annotations
+
+
+class LedgerError(Exception):
+    """Something that the ledger refuses to do."""
+
+
+class InsufficientTokens(LedgerError):
+    """The account has less than was asked for; `available_mtok` says how much."""
+
+    def __init__(self, available_mtok: int) -> None:
+        super().__init__(f"Only {available_mtok} mtok are available.")
+        self.available_mtok = available_mtok
+
+
+class QuotaExceeded(LedgerError):
+    """A cap on the account's way has less room than was asked for; `available_mtok` says how much."""
+
+    def __init__(self, available_mtok: int) -> None:
+        super().__init__(f"The cap leaves room for {available_mtok} mtok only.")
+        self.available_mtok = available_mtok
+
+
+class AccountUnknown(LedgerError):
+    """There is no such account in this organization, or it is none that holds Tokens for spending."""
+
+
+class AccountClosed(LedgerError):
+    """The account was closed (its sub-token revoked): it takes and holds nothing any more."""
+
+
+class AccountExpired(LedgerError):
+    """The account's time is over."""
+
+
+class NotNested(LedgerError):
+    """Tokens are allocated from an account to one directly below it, and reclaimed the same way."""
+
+
+class IdempotencyMismatch(LedgerError):
+    """The idempotency key was used before, for something else."""
+
+
+class AmountInvalid(LedgerError):
+    """An amount of Tokens to move must be a positive number of thousandths."""
