@@ -1,0 +1,40 @@
+"""How a request presents its credential, and what it is told when that is missing or wrong."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+
+from tenants.api.problems import Problem
+from tenants.secrets import SecretKind, kind_of
+
+HOW = "Send it as 'Authorization: Bearer <secret>' or 'X-Auth-Token: <secret>'."
+
+
+def presented_secret(request: Request) -> str | None:
+    """Return the secret that the request presents, or None; `invalid_token` when the header is not of that form."""
+    authorization = request.headers.get("Authorization")
+    if authorization is None:
+        return request.headers.get("X-Auth-Token", "").strip() or None
+    scheme, _, secret = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Problem("invalid_token", f"The Authorization header is not a bearer token. {HOW}")
+    return secret.strip()
+
+
+def presented(request: Request, kind: SecretKind) -> str | None:
+    """Return the secret presented, when it is a well-formed one of this kind, else None. Asks no database."""
+    secret = presented_secret(request)
+    return secret if secret and kind_of(secret) is kind else None
+
+
+def unaccepted_credential(request: Request) -> Problem:
+    """Return the problem for a request that no authentication of its view accepted."""
+    secret = presented_secret(request)
+    if secret is None:
+        return Problem("missing_token", f"This needs a credential. {HOW}")
+    match kind_of(secret):
+        case SecretKind.SUB_TOKEN:
+            return Problem("insufficient_scope", "This needs a management key; a sub-token was sent.")
+        case SecretKind.MANAGEMENT_KEY:
+            return Problem("insufficient_scope", "This needs a sub-token; a management key was sent.")
+    return Problem("invalid_token", "This is not one of our secrets: it is incomplete or mistyped.")

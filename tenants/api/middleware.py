@@ -1,0 +1,68 @@
+"""What every request gets (an id), and what every error of the API looks like, whichever layer it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import orjson
+import structlog
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from tenants.api.problems import Problem
+from tenants.identifiers import new_id
+
+API_PREFIX = "/v1/"
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{8,128}")
+CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+DETAIL_OF_CODE = {
+    "not_found": "There is nothing at this address.",
+    "internal_error": "Something went wrong on our side; nothing was charged. Tell us the request_id.",
+}
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+class RequestId:
+    """Give the request an id, `request.request_id`: the caller's `X-Request-Id` when it is sane, else a new one.
+
+    The answer and every log line bear it.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        offered = request.headers.get("X-Request-Id", "")
+        request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else str(new_id())
+        request.request_id = request_id  # type: ignore[attr-defined]
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+        response["X-Request-Id"] = request_id
+        return response
+
+
+class ApiErrors:
+    """Turn what Django itself answers under `/v1/` (unknown path, bad host, crash) into a problem document."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if response.status_code < 400 or not request.path_info.startswith(API_PREFIX):
+            return response
+        if response.get("Content-Type", "") == "application/problem+json":
+            return response
+        return _problem_response(request, response.status_code)
+
+
+def _problem_response(request: HttpRequest, status: int) -> HttpResponse:
+    code = CODE_OF_STATUS.get(status, "internal_error" if status >= 500 else "invalid_request")
+    problem = Problem(code, DETAIL_OF_CODE.get(code, "The server could not understand this request."))
+    return HttpResponse(
+        orjson.dumps(problem.body(request.request_id)),  # type: ignore[attr-defined]
+        status=problem.status,
+        content_type="application/problem+json",
+    )

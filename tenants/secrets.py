@@ -1,0 +1,59 @@
+"""The secrets of sub-tokens and management keys: how they are made, recognised and kept.
+
+A secret is `tsk_` or `tsm_`, 32 random base62 characters and 6 base62 characters of CRC-32 over everything before them.
+The fixed form lets secret scanners find a leaked one, and lets a typo be refused without asking the database. Only the
+SHA-256 is stored: with 190 random bits there is nothing to guess, so a slow hash would only slow the callers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+import zlib
+from enum import StrEnum
+
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+RANDOM_LENGTH = 32
+CHECKSUM_LENGTH = 6
+SHOWN_LENGTH = 12
+
+
+class SecretKind(StrEnum):
+    """What a secret opens; the value is what it begins with."""
+
+    SUB_TOKEN = "tsk_"  # noqa: S105 how a secret begins, not a secret
+    MANAGEMENT_KEY = "tsm_"
+
+
+def new_secret(kind: SecretKind) -> str:
+    """Return a new secret. Show it once: it cannot be read back from what is stored."""
+    body = kind.value + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
+    return body + _checksum(body)
+
+
+def kind_of(secret: str) -> SecretKind | None:
+    """Return what a secret opens, or None when its form or its checksum is wrong."""
+    body, checksum = secret[:-CHECKSUM_LENGTH], secret[-CHECKSUM_LENGTH:]
+    kind = next((kind for kind in SecretKind if body.startswith(kind.value)), None)
+    if kind is None or len(body) != len(kind.value) + RANDOM_LENGTH or not body.isascii():
+        return None
+    return kind if _checksum(body) == checksum else None
+
+
+def hash_secret(secret: str) -> str:
+    """Return the SHA-256 (hex) that is stored and looked up instead of the secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def shown_prefix(secret: str) -> str:
+    """Return the beginning of a secret, by which people tell their credentials apart."""
+    return secret[:SHOWN_LENGTH]
+
+
+def _checksum(body: str) -> str:
+    value, digits = zlib.crc32(body.encode()), []
+    for _ in range(CHECKSUM_LENGTH):
+        value, digit = divmod(value, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))
