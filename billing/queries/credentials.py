@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from threading import Lock
+from typing import Any
 
 from django.db import connection
 
+from tenants.api.credentials import refuse_dead
 from tenants.api.problems import Problem
 from tenants.secrets import hash_secret
 
@@ -41,10 +43,7 @@ class Credential:
 
     def require_live(self, now: datetime) -> None:
         """Raise `revoked_token` or `expired_token` when the sub-token may no longer be used at `now`."""
-        if self.revoked_at is not None and self.revoked_at <= now:
-            raise Problem("revoked_token", "This sub-token was revoked.")
-        if self.expires_at is not None and self.expires_at <= now:
-            raise Problem("expired_token", f"This sub-token expired at {self.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+        refuse_dead(self.revoked_at, self.expires_at, now, "sub-token")
 
     def require_model(self, model: str, task: str) -> None:
         """Raise `model_not_allowed` or `task_not_allowed` when the policy does not list the model or its task."""
@@ -98,5 +97,5 @@ def _read(sql: str, parameters: list) -> Credential | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    *head, models, tasks, ip_allow_list, on_exhausted, priority_class = row
-    return Credential(*head, tuple(models), tuple(tasks), tuple(ip_allow_list), on_exhausted, priority_class)
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return Credential(*values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from rest_framework.request import Request
 
 from tenants.api.problems import Problem
@@ -38,3 +40,11 @@ def unaccepted_credential(request: Request) -> Problem:
         case SecretKind.MANAGEMENT_KEY:
             return Problem("insufficient_scope", "This needs a sub-token; a management key was sent.")
     return Problem("invalid_token", "This is not one of our secrets: it is incomplete or mistyped.")
+
+
+def refuse_dead(revoked_at: datetime | None, expires_at: datetime | None, now: datetime, what: str) -> None:
+    """Raise `revoked_token` or `expired_token` for a credential that may no longer be used at `now`."""
+    if revoked_at is not None and revoked_at <= now:
+        raise Problem("revoked_token", f"This {what} was revoked.")
+    if expires_at is not None and expires_at <= now:
+        raise Problem("expired_token", f"This {what} expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}.")
