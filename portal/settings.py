@@ -74,8 +74,10 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "portal.context.console",
             ]
         },
     }
@@ -132,3 +134,18 @@ DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
 JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
 # The same image, model version and parameters again within this time cost nothing; 0 turns the cache off.
 RESULT_CACHE_SECONDS = env.int("RESULT_CACHE_SECONDS", default=3600)
+
+# --- What a browser may load on our pages: our own files and nothing written into the page ---------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:", "blob:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}

@@ -1,0 +1,31 @@
+"""What every page of the console shows around its content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from portal.navigation import sections_for
+from tenants.queries.memberships import memberships_of
+
+
+def console(request: HttpRequest) -> dict[str, Any]:
+    """Return `console` for pages inside an organization: its sidebar, the person's other organizations, the balance.
+
+    Runs inside the organization's scope, because `console_page` renders there.
+    """
+    organization = getattr(request, "organization", None)
+    # A request from htmx wants a fragment, which has no frame around it.
+    if organization is None or getattr(request, "htmx", False):
+        return {}
+    navigation = sections_for(request, organization.slug, request.permissions)  # type: ignore[attr-defined]
+    return {
+        "console": {
+            "organization": organization,
+            "membership": request.membership,  # type: ignore[attr-defined]
+            "memberships": memberships_of(request.membership.user_id),  # type: ignore[attr-defined]
+            "navigation": navigation,
+            "palette": [link for section in navigation for link in section.items],
+        }
+    }

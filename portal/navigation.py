@@ -1,0 +1,101 @@
+"""Every page of the console, in the order of the sidebar: what the sidebar and the command palette list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from tenants.permissions import Permission
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of an organization. `name` is its URL's name; `permission` is what a role needs to see it."""
+
+    name: str
+    label: str | Promise
+    icon: str
+    permission: Permission
+    words: str = ""  # what else a person might type to find it
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str | Promise
+    pages: tuple[Page, ...]
+
+
+P = Permission
+SECTIONS = (
+    Section(
+        "",
+        (
+            Page("overview", _("Overview"), "layout-dashboard", P.ORGANIZATION_VIEW, "home dashboard balance"),
+            Page("playground", _("Playground"), "photo-scan", P.PLAYGROUND_RUN, "detect try image"),
+            Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),
+        ),
+    ),
+    Section(
+        _("Tokens"),
+        (
+            Page("sub_tokens", _("Sub-tokens"), "key", P.SUB_TOKENS_VIEW, "credentials secrets api keys"),
+            Page("ledger", _("Ledger"), "arrows-exchange", P.LEDGER_VIEW, "transfers entries"),
+            Page("grants", _("Grants"), "coins", P.GRANTS_VIEW, "top up buy packages"),
+        ),
+    ),
+    Section(
+        _("Organization"),
+        (
+            Page("members", _("Members"), "users", P.MEMBERS_VIEW, "people roles invite"),
+            Page("teams", _("Teams"), "hierarchy-2", P.ORGANIZATION_VIEW, "projects pools"),
+            Page("management_keys", _("Management keys"), "shield-lock", P.MANAGEMENT_KEYS_MANAGE, "api admin"),
+            Page("audit_events", _("Audit log"), "history", P.AUDIT_VIEW, "events who did what"),
+            Page("organization_settings", _("Settings"), "settings", P.ORGANIZATION_MANAGE, "name"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    url: str
+    label: str
+    icon: str
+    words: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class LinkSection:
+    title: str
+    items: list[Link]
+
+
+def sections_for(request: HttpRequest, slug: str, permissions: frozenset[Permission]) -> list[LinkSection]:
+    """Return the sidebar of an organization for somebody with these permissions."""
+    found = []
+    for section in SECTIONS:
+        links = [
+            Link(url, str(page.label), page.icon, page.words, _is_current(request, url, page.name))
+            for page in section.pages
+            if page.permission in permissions and (url := _url(page.name, slug))
+        ]
+        if links:
+            found.append(LinkSection(str(section.title), links))
+    return found
+
+
+def _url(name: str, slug: str) -> str | None:
+    try:
+        return reverse(name, args=[slug])
+    except NoReverseMatch:
+        return None
+
+
+def _is_current(request: HttpRequest, url: str, name: str) -> bool:
+    # The overview's address is the beginning of all the others'.
+    return request.path == url or (name != "overview" and request.path.startswith(url))

@@ -1,0 +1,101 @@
+"""How numbers, icons and form fields look, the same on every page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms, template
+from django.forms.boundfield import BoundField
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+register = template.Library()
+
+MTOK = 1000  # mtok in one Token
+SHORT_FROM = 1000 * MTOK
+
+
+@register.filter
+def token_number(mtok: int | None, style: str = "") -> str:
+    """Return an amount of mtok as a number of Tokens, without its unit.
+
+    No style: the decimals that the amount has, and none when it is whole. "exact": always three, for columns that are
+    added up. "short": whole Tokens from 1,000 on, rounded down so that nobody sees more than there is. "signed": exact
+    with its sign. None is an en dash.
+    """
+    if mtok is None:
+        return "–"
+    sign = "−" if mtok < 0 else "+" if style == "signed" and mtok > 0 else ""
+    whole, thousandths = divmod(abs(mtok), MTOK)
+    if style == "short" and abs(mtok) >= SHORT_FROM:
+        thousandths = 0
+        if mtok < 0 and abs(mtok) % MTOK:
+            whole += 1
+    if style in {"exact", "signed"}:
+        return f"{sign}{whole:,}.{thousandths:03d}"
+    decimals = f".{thousandths:03d}".rstrip("0") if thousandths else ""
+    return f"{sign}{whole:,}{decimals}"
+
+
+@register.filter
+def tokens(mtok: int | None, style: str = "") -> SafeString | str:
+    """Return an amount of mtok as Tokens with the unit mark; `style` as in `token_number`."""
+    if mtok is None:
+        return "–"
+    return format_html(
+        '<span class="token-amount">{}<abbr class="token-unit" title="{}">Tok</abbr></span>',
+        token_number(mtok, style),
+        _("Tokens"),
+    )
+
+
+@register.filter
+def local_time(moment: datetime | None) -> SafeString | str:
+    """Return a `<time>` in UTC that the browser shows in the reader's zone."""
+    if moment is None:
+        return "–"
+    utc = timezone.localtime(moment)
+    words = utc.strftime("%Y-%m-%d %H:%M:%S")
+    return format_html('<time datetime="{}" data-local>{} UTC</time>', utc.isoformat(), words)
+
+
+@register.filter
+def milliseconds(duration: float | None) -> str:
+    """Return a duration of milliseconds for reading: 0.4 ms, 44 ms, 1.24 s."""
+    if duration is None:
+        return "–"
+    if duration < 10:
+        return f"{duration:.1f} ms"
+    return f"{duration:.0f} ms" if duration < 1000 else f"{duration / 1000:.2f} s"
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return a drawing from the icon sprite. It says nothing to a screen reader: the words beside it do."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("vendor/icons/icons.svg"), name
+    )
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: BoundField, **attributes: Any) -> dict[str, Any]:
+    """Render a form field with its label, hint and errors; `attributes` go to the control (`rows=3`, `data_x="y"`)."""
+    widget = bound.field.widget
+    is_checkbox = isinstance(widget, forms.CheckboxInput)
+    css = "form-check-input" if is_checkbox else "form-control"
+    if isinstance(widget, forms.Select) and not isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
+        css = "form-select"
+    described = [
+        f"{bound.id_for_label}-{part}" for part, there in (("hint", bound.help_text), ("error", bound.errors)) if there
+    ]
+    attrs: dict[str, Any] = {name.replace("_", "-"): value for name, value in attributes.items()}
+    attrs["class"] = " ".join(filter(None, [widget.attrs.get("class"), css, "is-invalid" if bound.errors else ""]))
+    if described:
+        attrs["aria-describedby"] = " ".join(described)
+    if bound.errors:
+        attrs["aria-invalid"] = "true"
+    return {"bound": bound, "control": bound.as_widget(attrs=attrs), "is_checkbox": is_checkbox}

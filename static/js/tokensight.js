@@ -1,0 +1,157 @@
+// Small behaviours of the shared components. Everything works by data attributes; words come from the server.
+const on = (type, selector, handler) =>
+  document.addEventListener(type, (event) => {
+    const element = event.target.closest?.(selector);
+    if (element) handler(element, event);
+  });
+
+// Menus are <details>: a click elsewhere or Escape closes them.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// The sidebar on a phone.
+const side = document.getElementById("side");
+const showSide = (open) => {
+  side.classList.toggle("open", open);
+  document.querySelector(".side-shade").hidden = !open;
+  document.querySelector("[data-open-side]").setAttribute("aria-expanded", String(open));
+  if (open) side.querySelector("a, summary").focus();
+};
+on("click", "[data-open-side]", () => showSide(true));
+on("click", "[data-close-side]", () => showSide(false));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && side?.classList.contains("open")) {
+    showSide(false);
+    document.querySelector("[data-open-side]").focus();
+  }
+});
+
+// Copy buttons: data-copy names the element whose text is copied.
+on("click", "[data-copy]", async (button) => {
+  const source = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.value ?? source.textContent.trim());
+  } catch {
+    // Without clipboard access (plain http on another host) the text is selected, ready for Ctrl-C.
+    getSelection().selectAllChildren(source);
+    return;
+  }
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), 1600);
+});
+
+// Dialogs, and the ones that want a name typed before they act.
+on("click", "[data-open-dialog]", (button) => document.getElementById(button.dataset.openDialog).showModal());
+on("click", "[data-close-dialog]", (button) => button.closest("dialog").close());
+on("input", "[data-confirm-name]", (input) => {
+  const matches = input.value.trim() === input.dataset.confirmName;
+  input.form.querySelector("[data-confirm-button]").disabled = !matches;
+});
+on("click", "dialog", (dialog, event) => {
+  if (event.target === dialog) dialog.close();
+});
+
+on("click", "[data-dismiss]", (button) => button.closest(".message").remove());
+on("change", "form[data-submit-on-change]", (form) => form.requestSubmit());
+// A form that was sent is not sent twice by an impatient second click.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("[data-once]")) {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "yes";
+  }
+});
+
+// The pill asks the server every few seconds; it flashes when the number moved.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const pill = event.target;
+  if (!pill.matches?.("[data-balance]")) return;
+  const before = pill.dataset.balance;
+  event.target.addEventListener(
+    "htmx:afterSwap",
+    () => {
+      const now = document.querySelector("[data-balance]");
+      if (now && now.dataset.balance !== before) now.classList.add("changed");
+    },
+    { once: true },
+  );
+});
+
+// Times are sent in UTC and shown in the reader's zone; the server's words stay for those without JavaScript.
+const localTimes = (root) => {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
+  for (const element of root.querySelectorAll("time[data-local]")) {
+    element.textContent = format.format(new Date(element.dateTime));
+    element.removeAttribute("data-local");
+  }
+};
+localTimes(document);
+document.addEventListener("htmx:load", (event) => localTimes(event.target));
+
+// Command palette.
+const palette = document.getElementById("palette");
+if (palette) {
+  const input = palette.querySelector("input");
+  const options = [...palette.querySelectorAll("[role=option]")];
+  const none = palette.querySelector("[data-none]");
+  let current = 0;
+  const shown = () => options.filter((option) => !option.hidden);
+  const select = (index) => {
+    const visible = shown();
+    current = visible.length ? (index + visible.length) % visible.length : 0;
+    options.forEach((option) => option.setAttribute("aria-selected", "false"));
+    const chosen = visible[current];
+    none.hidden = visible.length > 0;
+    if (!chosen) return input.removeAttribute("aria-activedescendant");
+    chosen.setAttribute("aria-selected", "true");
+    chosen.scrollIntoView({ block: "nearest" });
+    input.setAttribute("aria-activedescendant", chosen.id);
+  };
+  const filter = () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const option of options) {
+      const text = (option.textContent + " " + (option.dataset.words || "")).toLowerCase();
+      option.hidden = !words.every((word) => text.includes(word));
+    }
+    select(0);
+  };
+  const open = () => {
+    input.value = "";
+    filter();
+    palette.showModal();
+    input.focus();
+  };
+  const go = (option) => {
+    if (!option) return;
+    if (option.dataset.do === "theme") {
+      palette.close();
+      document.querySelector("[data-toggle-theme]").click();
+    } else location.assign(option.dataset.href);
+  };
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      palette.open ? palette.close() : open();
+    }
+  });
+  on("click", "[data-open-palette]", open);
+  input.addEventListener("input", filter);
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") select(current + 1);
+    else if (event.key === "ArrowUp") select(current - 1);
+    else if (event.key === "Enter") go(shown()[current]);
+    else return;
+    event.preventDefault();
+  });
+  palette.addEventListener("click", (event) => go(event.target.closest("[role=option]")));
+}
