@@ -61,7 +61,7 @@ def draw_artwork(layout: Layout) -> Artwork:
             disc(art.openings, pad.centre, half_w * 0.94, 255)
             cv2.circle(art.nets, (round(x), round(y)), round(half_w), pad.net, -1)
         else:
-            corners = ((x - half_w, y - half_h), (x + half_w, y - half_h), (x + half_w, y + half_h), (x - half_w, y + half_h))
+            corners = tuple((x + sx * half_w, y + sy * half_h) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1)))
             fill(art.copper, corners, 255)
             fill(art.openings, corners, 255)
             cv2.fillPoly(art.nets, [np.round(corners).astype(np.int32)], pad.net)

@@ -14,6 +14,7 @@ from workers.training.layout import BOARD_SIZE
 PICTURE_SIZE = 640
 
 Picture = npt.NDArray[np.uint8]
+_Light = npt.NDArray[np.float32]
 _Colour = tuple[float, float, float]
 
 
@@ -75,56 +76,55 @@ def photograph(art: Artwork, shot: Shot, rng: np.random.Generator) -> Picture:
     return _expose(picture, rng)
 
 
-def _look(art: Artwork, shot: Shot) -> list[npt.NDArray[np.float32]]:
+def _look(art: Artwork, shot: Shot) -> list[_Light]:
     """Each mask as the camera sees it, in 0..1."""
     to_board = np.array([[1 / SCALE, 0, 0.5 / SCALE - 0.5], [0, 1 / SCALE, 0.5 / SCALE - 0.5], [0, 0, 1]])
     layers = cv2.merge([art.copper, art.openings, art.drills, art.silk])
-    seen = cv2.warpPerspective(
-        layers, shot.homography @ to_board, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR
-    )
-    return [np.ascontiguousarray(layer, np.float32) / 255 for layer in cv2.split(seen)]
+    seen = cv2.warpPerspective(layers, shot.homography @ to_board, (PICTURE_SIZE, PICTURE_SIZE), flags=cv2.INTER_LINEAR)
+    return [layer.astype(np.float32) / 255 for layer in cv2.split(seen)]
 
 
 def _paint(
     material: Material,
-    copper: npt.NDArray[np.float32],
-    openings: npt.NDArray[np.float32],
-    drills: npt.NDArray[np.float32],
-    silk: npt.NDArray[np.float32],
+    copper: _Light,
+    openings: _Light,
+    drills: _Light,
+    silk: _Light,
     rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
-    def shade(colour: _Colour, spread: float = 7.0) -> npt.NDArray[np.float32]:
+) -> _Light:
+    def shade(colour: _Colour, spread: float = 7.0) -> _Light:
         return (np.asarray(colour) + rng.normal(0, spread, 3)).astype(np.float32)
-
-    def cover(colour: npt.NDArray[np.float32], layer: npt.NDArray[np.float32]) -> None:
-        nonlocal picture
-        picture += (colour - picture) * layer[..., None]
 
     size = PICTURE_SIZE
     ys, xs = np.mgrid[0:size, 0:size].astype(np.float32)
     weave = np.sin(xs * rng.uniform(0.5, 0.8)) * np.sin(ys * rng.uniform(0.5, 0.8)) * rng.uniform(0, 3)
     cloud = _cloud(rng, 24)
-    picture = np.broadcast_to(shade(material.base), (size, size, 3)).astype(np.float32)
+    picture: _Light = np.broadcast_to(shade(material.base), (size, size, 3)).astype(np.float32)
     picture += weave[..., None] + (cloud * rng.uniform(1, 4))[..., None]
 
     # Etched copper stands above the laminate: its edges catch light on one side and shade the other.
     relief = cv2.GaussianBlur(copper, (0, 0), 1.0)
     slope = np.roll(relief, 2, (0, 1)) - np.roll(relief, -2, (0, 1))
-    cover(shade(material.copper) + (cloud * rng.uniform(2, 7))[..., None], copper)
-    cover(shade(material.finish) + (_cloud(rng, 60) * rng.uniform(2, 8))[..., None], openings * copper)
+    _cover(picture, shade(material.copper) + (cloud * rng.uniform(2, 7))[..., None], copper)
+    _cover(picture, shade(material.finish) + (_cloud(rng, 60) * rng.uniform(2, 8))[..., None], openings * copper)
     picture += (slope * rng.uniform(-16, 16))[..., None]
-    cover(shade(material.silk, 4), silk * (1 - openings) * 0.92)
-    cover(shade((16, 15, 15), 3), drills)
+    _cover(picture, shade(material.silk, 4), silk * (1 - openings) * 0.92)
+    _cover(picture, shade((16, 15, 15), 3), drills)
     return picture
 
 
-def _cloud(rng: np.random.Generator, cells: int) -> npt.NDArray[np.float32]:
+def _cover(picture: _Light, colour: _Light, layer: _Light) -> None:
+    """Paint `colour` over `picture` as thickly as `layer` says."""
+    picture += (colour - picture) * layer[..., None]
+
+
+def _cloud(rng: np.random.Generator, cells: int) -> _Light:
     """Smooth noise of about unit strength."""
     coarse = rng.normal(0, 1, (cells, cells)).astype(np.float32)
     return cv2.resize(coarse, (PICTURE_SIZE, PICTURE_SIZE), interpolation=cv2.INTER_CUBIC)
 
 
-def _expose(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> Picture:
+def _expose(picture: _Light, rng: np.random.Generator) -> Picture:
     """Uneven light, a soft highlight, white balance, focus, sensor noise."""
     size = PICTURE_SIZE
     ys, xs = (np.mgrid[0:size, 0:size].astype(np.float32) / size) - 0.5

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
-import yaml
 
 from workers.training.boards import Board, Box, draw_board
 from workers.training.camera import PICTURE_SIZE
@@ -49,29 +48,21 @@ def write_dataset(root: Path, counts: dict[str, int] | None = None, processes: i
     are drawn again only if their label file is missing.
     """
     root.mkdir(parents=True, exist_ok=True)
-    tasks = []
+    tasks: list[tuple[Path, str, int, int]] = []
     for split, (seed, standard) in SPLITS.items():
         count = (counts or {}).get(split, standard)
         for kind in ("images", "labels"):
             (root / kind / split).mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            if not _label_path(root, split, index).exists():
-                tasks.append((root, split, seed, index))
+        missing = (index for index in range(count) if not _label_path(root, split, index).exists())
+        tasks += [(root, split, seed, index) for index in missing]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for done, _ in enumerate(pool.map(_write_one, tasks, chunksize=16), start=1):
             if done % 500 == 0:
                 print(f"{done} of {len(tasks)} boards drawn", flush=True)
     config = root / "data.yaml"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "path": str(root.resolve()),
-                **{split: f"images/{split}" for split in SPLITS},
-                "names": dict(enumerate(CLASSES)),
-            },
-            sort_keys=False,
-        )
-    )
+    splits = {split: f"images/{split}" for split in SPLITS}
+    # JSON is YAML too.
+    config.write_text(json.dumps({"path": str(root.resolve()), **splits, "names": list(CLASSES)}, indent=2) + "\n")
     return config
 
 
@@ -85,9 +76,3 @@ def _write_one(task: tuple[Path, str, int, int]) -> None:
     board = draw_board(seed, index)
     write_jpeg(board, root / "images" / split / f"board-{index:05d}.jpg")
     _label_path(root, split, index).write_text(label_lines(board.boxes))
-
-
-def remove_dataset(root: Path) -> None:
-    """Delete what `write_dataset` wrote."""
-    for kind in ("images", "labels"):
-        shutil.rmtree(root / kind, ignore_errors=True)

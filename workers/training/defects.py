@@ -74,9 +74,7 @@ class _Saboteur:
             for class_id in self.rng.permutation(len(CLASSES)):
                 outline = self._place(makers[class_id])
                 if outline is not None:
-                    self.found.append(
-                        Defect(int(class_id), outline, CONTEXT * self.unit, LEAST_SIDE * self.unit)
-                    )
+                    self.found.append(Defect(int(class_id), outline, CONTEXT * self.unit, LEAST_SIDE * self.unit))
                     break
         return self.found
 
@@ -144,9 +142,8 @@ class _Saboteur:
         angles = np.linspace(0, 2 * math.pi, 24, endpoint=False)
         radii = np.full(24, radius)
         for wave in (2, 3, 5):
-            radii += radius * ragged / wave * 1.6 * self.rng.uniform(-1, 1) * np.cos(
-                wave * angles + self.rng.uniform(0, 2 * math.pi)
-            )
+            strength = radius * ragged / wave * 1.6 * self.rng.uniform(-1, 1)
+            radii += strength * np.cos(wave * angles + self.rng.uniform(0, 2 * math.pi))
         xs, ys = centre[0] + radii * np.cos(angles), centre[1] + radii * np.sin(angles)
         return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
 

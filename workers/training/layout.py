@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -100,9 +101,10 @@ class _Router:
         rng = self.rng
         for _ in range(int(rng.integers(0, 3))):
             self._pour()
+        footprints = (self._package, self._chip, self._header)
         exits: list[tuple[Cell, int, int]] = []
         for _ in range(int(rng.integers(3, 7))):
-            exits += rng.choice([self._package, self._chip, self._header], p=[0.4, 0.35, 0.25])()
+            exits += footprints[int(rng.choice(len(footprints), p=[0.4, 0.35, 0.25]))]()
         for cell, heading, net in exits:
             if rng.random() < 0.85:
                 self._walk([cell], heading, net, self._script(heading))
@@ -237,9 +239,7 @@ class _Router:
 
     def _outline(self, left: float, top: float, right: float, bottom: float) -> None:
         if right > left and bottom > top:
-            self.layout.outlines.append(
-                ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
-            )
+            self.layout.outlines.append(((left, top), (right, top), (right, bottom), (left, bottom), (left, top)))
 
     def _label(self, letter: str, centre: Point, height: float) -> None:
         text = f"{letter}{int(self.rng.integers(1, 100))}"
@@ -270,13 +270,9 @@ class _Router:
     def _via_fits(self, cell: Cell) -> bool:
         """No diagonal track cuts the corner next to this cell."""
         x, y = cell
-        return not any(
-            frozenset(((x + sx, y), (x, y + sy))) in self.diagonals for sx in (-1, 1) for sy in (-1, 1)
-        )
+        return not any(frozenset(((x + sx, y), (x, y + sy))) in self.diagonals for sx in (-1, 1) for sy in (-1, 1))
 
-    def _walk(
-        self, path: list[Cell], heading: int, net: int, script: list[int], via_at_start: bool = False
-    ) -> bool:
+    def _walk(self, path: list[Cell], heading: int, net: int, script: list[int], via_at_start: bool = False) -> bool:
         """Follow `script` from the end of `path` as far as cells are free; end in a via."""
         for wanted in script:
             turns = [wanted, heading, (heading + 1) % 8, (heading - 1) % 8]
@@ -291,11 +287,11 @@ class _Router:
             path.pop()
         if len(path) < 3:
             return False
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in pairwise(path):
             self.grid[b] = max(int(self.grid[b]), _TRACK)
             if a[0] != b[0] and a[1] != b[1]:
                 self.diagonals.add(frozenset((a, b)))
-        straight = all(a[0] == b[0] or a[1] == b[1] for a, b in zip(path, path[1:], strict=False))
+        straight = all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(path))
         wide = straight and self.rng.random() < 0.4
         width = self.layout.unit * float(self.rng.uniform(1.25, 1.5) if wide else self.rng.uniform(0.92, 1.08))
         if via_at_start:
@@ -328,8 +324,4 @@ def _corners(path: list[Cell]) -> list[Cell]:
 
 def segments(layout: Layout) -> list[tuple[Track, Point, Point, float]]:
     """Every straight piece of every track with its length."""
-    return [
-        (track, a, b, math.dist(a, b))
-        for track in layout.tracks
-        for a, b in zip(track.points, track.points[1:], strict=False)
-    ]
+    return [(track, a, b, math.dist(a, b)) for track in layout.tracks for a, b in pairwise(track.points)]

@@ -15,9 +15,9 @@ from workers.torchvision_shim import install
 class Recipe:
     """What a training run depends on; the defaults are those of the shipped model."""
 
-    architecture: str = "yolo11n"
+    architecture: str = "yolo26n"
     img_size: int = 320
-    epochs: int = 8
+    epochs: int = 9
     batch: int = 8
     optimizer: str = "AdamW"
     learning_rate: float = 0.002
@@ -85,6 +85,6 @@ def train(data: Path, out: Path, recipe: Recipe, resume: bool = False) -> Path:
             hsv_v=0.2,
         )
     stripped = out / "pcb-defect-n.pt"
-    # The averaged weights of the last epoch: with a falling rate they are the best, and no choice is made on any boards.
+    # The averaged weights of the last epoch: the rate has fallen to nothing by then, and nothing is picked by a score.
     shutil.copyfile(last, stripped)
     return stripped

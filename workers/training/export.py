@@ -1,0 +1,102 @@
+"""Turns trained weights into a catalogue entry: ONNX model, metadata, sample boards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from workers.torchvision_shim import install
+from workers.training.boards import Board, draw_board
+from workers.training.dataset import SAMPLE_SEED, write_jpeg
+from workers.training.defects import CLASSES
+from workers.training.train import Recipe
+
+NAME = "pcb-defect-n"
+VERSION = "1"
+CATALOG = Path(__file__).resolve().parents[2] / "detection" / "catalog" / NAME
+SAMPLE_COUNT = 8
+
+
+def export_onnx(weights: Path, target: Path, img_size: int) -> None:
+    """Write `weights` as ONNX with free batch size, height and width, simplified, at `target`."""
+    install()
+    from ultralytics import YOLO
+
+    made = YOLO(str(weights), task="detect").export(
+        format="onnx", imgsz=img_size, dynamic=True, simplify=True, opset=17, device="cpu"
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(made, target)
+
+
+def write_metadata(
+    target: Path, recipe: Recipe, metrics: dict[str, dict[str, float | int]], *, now: datetime | None = None
+) -> None:
+    """Describe `target`/model.onnx for the catalogue; `metrics` are those of the ONNX model on the held-out boards."""
+    model = (target / "model.onnx").read_bytes()
+    metadata: dict[str, Any] = {
+        "name": NAME,
+        "version": VERSION,
+        "title": "PCB defects",
+        "description": "Finds six kinds of manufacturing defects on bare printed circuit boards.",
+        "task": "detect",
+        "letter": "n",
+        "family": recipe.architecture.removesuffix("n"),
+        "classes": list(CLASSES),
+        "default_img_size": recipe.img_size,
+        "stride": 32,
+        "end_to_end": _is_end_to_end(target / "model.onnx"),
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "bytes": len(model),
+        "trained_at": (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seed": recipe.seed,
+        "license": "AGPL-3.0-or-later",
+        "metrics": metrics,
+    }
+    (target / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _is_end_to_end(model: Path) -> bool:
+    """Whether the model itself picks the boxes: rows of (x1, y1, x2, y2, score, class), no suppression needed."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    return session.get_outputs()[0].shape[-1] == 6
+
+
+def write_samples(folder: Path) -> list[Path]:
+    """Draw the sample boards with their ground truth, the last of them faultless; return the pictures' paths.
+
+    Every kind of defect appears on them: a series is walked and boards that add nothing new are passed over.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, board in enumerate(_pick_samples(), start=1):
+        path = folder / f"board-{number:02d}.jpg"
+        write_jpeg(board, path, quality=90)
+        truth = [
+            {"class_id": b.class_id, "class_name": b.class_name, "bbox": [round(v, 1) for v in b.bbox]}
+            for b in board.boxes
+        ]
+        path.with_suffix(".json").write_text(json.dumps(truth, indent=2) + "\n")
+        paths.append(path)
+    return paths
+
+
+def _pick_samples() -> list[Board]:
+    """Boards with at least four kinds of defects each, then one without any."""
+    rich: list[Board] = []
+    clean: Board | None = None
+    index = 0
+    while len(rich) < SAMPLE_COUNT - 1 or clean is None:
+        board = draw_board(SAMPLE_SEED, index)
+        index += 1
+        if not board.boxes:
+            clean = clean or board
+        elif len(rich) < SAMPLE_COUNT - 1 and len({b.class_id for b in board.boxes}) >= 4:
+            rich.append(board)
+    return [*rich, clean]
