@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.training.artwork import draw_artwork
-from workers.training.camera import PICTURE_SIZE, Picture, Shot, aim, photograph
+from workers.training.camera import PICTURE_SIZE, Picture, Shot, aim, photograph, pick_material
 from workers.training.defects import Defect, add_defects
 from workers.training.layout import draw_layout
 
@@ -35,6 +35,7 @@ class Board:
 
     picture: Picture
     boxes: tuple[Box, ...]
+    material: str
 
 
 def draw_board(seed: int, index: int, *, faultless: bool = False) -> Board:
@@ -52,8 +53,9 @@ def draw_board(seed: int, index: int, *, faultless: bool = False) -> Board:
         count = int(defect_rng.integers(FEWEST_DEFECTS, MOST_DEFECTS + 1))
         defects = add_defects(layout, art, count, defect_rng)
     shot = aim(camera_rng)
-    picture = photograph(art, shot, camera_rng)
-    return Board(picture, tuple(_box(defect, shot) for defect in defects))
+    material = pick_material(camera_rng)
+    picture = photograph(art, shot, material, camera_rng)
+    return Board(picture, tuple(_box(defect, shot) for defect in defects), material.name)
 
 
 def _box(defect: Defect, shot: Shot) -> Box:

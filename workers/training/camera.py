@@ -68,9 +68,13 @@ def aim(rng: np.random.Generator) -> Shot:
     return Shot(homography.astype(np.float64))
 
 
-def photograph(art: Artwork, shot: Shot, rng: np.random.Generator) -> Picture:
+def pick_material(rng: np.random.Generator) -> Material:
+    """One of `MATERIALS`, all equally likely."""
+    return MATERIALS[int(rng.integers(len(MATERIALS)))]
+
+
+def photograph(art: Artwork, shot: Shot, material: Material, rng: np.random.Generator) -> Picture:
     """Take the picture: (PICTURE_SIZE, PICTURE_SIZE, 3) uint8, blue-green-red."""
-    material = MATERIALS[int(rng.integers(len(MATERIALS)))]
     copper, openings, drills, silk = _look(art, shot)
     picture = _paint(material, copper, openings, drills, silk, rng)
     return _expose(picture, rng)

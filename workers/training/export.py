@@ -45,7 +45,7 @@ def write_metadata(
         "description": "Finds six kinds of manufacturing defects on bare printed circuit boards.",
         "task": "detect",
         "letter": "n",
-        "family": recipe.architecture.removesuffix("n"),
+        "family": recipe.architecture.removesuffix("n").upper(),
         "classes": list(CLASSES),
         "default_img_size": recipe.img_size,
         "stride": 32,
@@ -69,10 +69,7 @@ def _is_end_to_end(model: Path) -> bool:
 
 
 def write_samples(folder: Path) -> list[Path]:
-    """Draw the sample boards with their ground truth, the last of them faultless; return the pictures' paths.
-
-    Every kind of defect appears on them: a series is walked and boards that add nothing new are passed over.
-    """
+    """Draw the sample boards with their ground truth beside them and return the pictures' paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, board in enumerate(_pick_samples(), start=1):
@@ -88,15 +85,17 @@ def write_samples(folder: Path) -> list[Path]:
 
 
 def _pick_samples() -> list[Board]:
-    """Boards with at least four kinds of defects each, then one without any."""
-    rich: list[Board] = []
+    """One board of each material with at least four kinds of defects, richest first; then one that has none."""
+    picked: dict[str, Board] = {}
     clean: Board | None = None
     index = 0
-    while len(rich) < SAMPLE_COUNT - 1 or clean is None:
+    while len(picked) < SAMPLE_COUNT - 1 or clean is None:
         board = draw_board(SAMPLE_SEED, index)
         index += 1
+        if board.material in picked:
+            continue
         if not board.boxes:
             clean = clean or board
-        elif len(rich) < SAMPLE_COUNT - 1 and len({b.class_id for b in board.boxes}) >= 4:
-            rich.append(board)
-    return [*rich, clean]
+        elif len(picked) < SAMPLE_COUNT - 1 and len({b.class_id for b in board.boxes}) >= 4:
+            picked[board.material] = board
+    return [*sorted(picked.values(), key=lambda b: -len({x.class_id for x in b.boxes})), clean]
