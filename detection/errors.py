@@ -1,5 +1,5 @@
 """What can go wrong inside detection, apart from what a caller is told (tenants.api.problems)."""
 
 
-class ModelFileInvalid(Exception):  # noqa: N818 says what is the case
+class ModelFileInvalid(Exception):
     """A model's file is missing or is not the one that its metadata names."""

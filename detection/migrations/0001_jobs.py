@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
                 ('error_detail', models.TextField(blank=True)),
                 ('result', models.JSONField(null=True)),
                 ('prediction_count', models.PositiveIntegerField(null=True)),
-                ('organization', models.ForeignKey(db_column='org_id', db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization')),
+                ('organization', models.ForeignKey(db_column='org_id', db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization')),
                 ('model_version', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='detection.modelversion')),
             ],
         ),

@@ -18,7 +18,8 @@ ALTER TABLE detection_job SET (fillfactor = 80);
 """
 
 # Outcomes: admitted; replay or mismatch (the idempotency key was used by the job returned, for the same or another
-# request); or what billing_place_hold refused with. Locks: the idempotency key, the accounts, the fair-share clock.
+# request); or what billing_place_hold refused with. A job that arrives finished (a cached answer) takes no hold.
+# Locks: the idempotency key, the accounts, the fair-share clock, in this order.
 #
 # A key that served a call which never got its answer (cancelled, or failed by our fault) is free again, so that a
 # client's retry runs anew; a bad image stays bad.
@@ -75,6 +76,9 @@ BEGIN
         ON CONFLICT (org_id, priority_class) DO UPDATE
            SET last_finish = GREATEST(clock.last_finish + j.price_mtok / p_weight, EXCLUDED.last_finish)
         RETURNING clock.last_finish INTO j.virtual_finish;
+    ELSE
+        SELECT billing_available(p_org, way.funding, way.path, p_now) INTO v_available
+          FROM billing_account_path(p_org, p_account) AS way;
     END IF;
 
     INSERT INTO detection_job (

@@ -15,6 +15,15 @@ class Job(TenantModel):
     A running job belongs to `worker` until `lease_expires_at`; each claim adds one to `attempts`.
     """
 
+    # The sub-token's key stands for the organization's too; a second one would make all calls queue for its row.
+    organization = models.ForeignKey(
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        db_column="org_id",
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     sub_token_id = models.UUIDField()
     hold_id = models.UUIDField(null=True)
     model_version = models.ForeignKey(

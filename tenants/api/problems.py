@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +77,6 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
     problem = _as_problem(error)
     if problem is None:
         return None
-    set_rollback()
     request_id = getattr(context["request"], "request_id", "")
     response = Response(
         problem.body(request_id),

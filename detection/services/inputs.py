@@ -1,0 +1,153 @@
+"""What an image's header says about it, read before a single pixel is decoded.
+
+Web processes never decode: a picture of any claimed size costs them a look at its first bytes. Pillow reads only the
+header when it opens a file, and the plugin is chosen by content, never by the name or type that the caller claims.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from PIL import ExifTags, Image
+
+from tenants.api.problems import Problem
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_SWAPS_SIDES = frozenset({5, 6, 7, 8})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """Size in pixels as a person sees the picture, that is after turning it by its EXIF orientation (1 to 8)."""
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+    sha256: str
+
+
+def inspect_image(content: bytes) -> ImageHeader:
+    """Read an image's header and refuse what may not be decoded.
+
+    Raises Problem: payload_too_large, unsupported_media_type, invalid_image, image_too_large_to_decode.
+    """
+    if len(content) > settings.MAX_IMAGE_BYTES:
+        raise too_many_bytes()
+    if not content:
+        raise Problem("invalid_image", "The image is empty.")
+    kind = _format(content)
+    if kind is None:
+        raise Problem(
+            "unsupported_media_type", "The content is none of the formats that are read here: JPEG, PNG, WebP, BMP."
+        )
+    width, height, orientation = _open(content, kind)
+    if width * height > settings.MAX_IMAGE_PIXELS:
+        raise _too_many_pixels()
+    if orientation in _SWAPS_SIDES:
+        width, height = height, width
+    return ImageHeader(kind, width, height, orientation, hashlib.sha256(content).hexdigest())
+
+
+def too_many_bytes() -> Problem:
+    """Return the refusal of an image that is over the limit on bytes."""
+    return Problem(
+        "payload_too_large",
+        f"An image may have at most {settings.MAX_IMAGE_BYTES} bytes.",
+        max_bytes=settings.MAX_IMAGE_BYTES,
+    )
+
+
+def _format(content: bytes) -> str | None:
+    if content.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "WEBP"
+    if content.startswith(b"BM"):
+        return "BMP"
+    return None
+
+
+def _open(content: bytes, kind: str) -> tuple[int, int, int]:
+    try:
+        # Pillow's plugin for WebP hands the whole file to its decoder already on opening; the others read the header.
+        width, height, exif = _webp(content) if kind == "WEBP" else _lazily(content, kind)
+        orientation = _orientation(exif)
+    except Problem:
+        raise
+    except Exception as error:  # Pillow's parsers raise whatever a broken header leads them to
+        raise _invalid(kind) from error
+    if width < 1 or height < 1:
+        raise _invalid(kind)
+    return width, height, orientation
+
+
+def _lazily(content: bytes, kind: str) -> tuple[int, int, bytes | None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(content), formats=[kind]) as image:
+                return *image.size, image.info.get("exif")
+        except Image.DecompressionBombError:
+            raise _too_many_pixels() from None
+
+
+def _webp(content: bytes) -> tuple[int, int, bytes | None]:
+    chunks = _webp_chunks(content)
+    name, head = next(chunks)
+    if name == b"VP8 ":
+        if head[3:6] != b"\x9d\x01\x2a":
+            raise ValueError("no start code")
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF, None
+    if name == b"VP8L":
+        if head[0] != 0x2F:
+            raise ValueError("no signature")
+        bits = int.from_bytes(head[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, None
+    if name == b"VP8X":
+        exif = next((body for name, body in chunks if name == b"EXIF"), None) if head[0] & 0x08 else None
+        return int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1, exif
+    raise ValueError("no picture")
+
+
+def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 12
+    while position + 8 < len(content):
+        length = int.from_bytes(content[position + 4 : position + 8], "little")
+        start = position + 8
+        body = content[start : start + (length if content[position : position + 4] == b"EXIF" else 10)]
+        if len(body) < 10 and length >= 10:
+            raise ValueError("cut off")
+        yield content[position : position + 4], body
+        position = start + length + length % 2
+
+
+def _orientation(exif: bytes | None) -> int:
+    if not exif:
+        return 1
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        value = tags.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a picture with broken metadata is still a picture
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _invalid(kind: str) -> Problem:
+    return Problem("invalid_image", f"This looks like {kind}, but its header is broken or cut off.")
+
+
+def _too_many_pixels() -> Problem:
+    return Problem(
+        "image_too_large_to_decode",
+        f"The image has more than {settings.MAX_IMAGE_PIXELS} pixels, and more are not decoded.",
+        max_pixels=settings.MAX_IMAGE_PIXELS,
+    )
