@@ -70,3 +70,21 @@ class ResolveOutcome(models.TextChoices):
     ALREADY_EXPIRED = "already_expired"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+
+
+class SubTokenMode(models.TextChoices):
+    ALLOCATED = "allocated", _("Own Tokens")
+    CAPPED = "capped", _("Draws on its parent, up to a quota")
+
+
+class OnExhausted(models.TextChoices):
+    """What becomes of a call when the Tokens have run out."""
+
+    REJECT = "reject", _("Refuse the call")
+    WAIT = "wait", _("Let the job wait until Tokens arrive")
+
+
+class PriorityClass(models.IntegerChoices):
+    HIGH = 0, _("High")
+    NORMAL = 1, _("Normal")
+    LOW = 2, _("Low")

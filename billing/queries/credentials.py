@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from threading import Lock
-from typing import Any
 
-from django.db import connection
-
+from billing.models import SubToken
 from tenants.api.credentials import refuse_dead
 from tenants.api.problems import Problem
 from tenants.secrets import hash_secret
@@ -30,7 +28,7 @@ class Credential:
     account_id: uuid.UUID
     name: str
     mode: str
-    expires_at: datetime | None
+    expires_at: datetime
     revoked_at: datetime | None
     requests_per_second: Decimal | None
     burst: int | None
@@ -40,6 +38,27 @@ class Credential:
     ip_allow_list: tuple[str, ...]
     on_exhausted: str
     priority_class: int
+
+    @classmethod
+    def of(cls, sub_token: SubToken) -> Credential:
+        """Return the credential that this sub-token is."""
+        return cls(
+            organization_id=sub_token.organization_id,
+            sub_token_id=sub_token.id,
+            account_id=sub_token.account_id,
+            name=sub_token.name,
+            mode=sub_token.mode,
+            expires_at=sub_token.expires_at,
+            revoked_at=sub_token.revoked_at,
+            requests_per_second=sub_token.requests_per_second,
+            burst=sub_token.burst,
+            concurrency=sub_token.concurrency,
+            models=tuple(sub_token.models),
+            tasks=tuple(sub_token.tasks),
+            ip_allow_list=tuple(sub_token.ip_allow_list),
+            on_exhausted=sub_token.on_exhausted,
+            priority_class=sub_token.priority_class,
+        )
 
     def require_live(self, now: datetime) -> None:
         """Raise `revoked_token` or `expired_token` when the sub-token may no longer be used at `now`."""
@@ -68,7 +87,8 @@ def credential_for_secret(secret: str) -> Credential | None:
     cached = _cache.get(secret_hash)
     if cached and asked_at - cached[0] < CACHE_SECONDS:
         return cached[1]
-    credential = _read("SELECT * FROM billing_credential_by_hash(%s)", [secret_hash])
+    found = next(iter(SubToken.objects.raw("SELECT * FROM billing_sub_token_by_hash(%s)", [secret_hash])), None)
+    credential = Credential.of(found) if found else None
     with _cache_lock:
         if len(_cache) >= CACHE_SIZE:
             _cache.clear()
@@ -78,24 +98,12 @@ def credential_for_secret(secret: str) -> Credential | None:
 
 
 def credential_for_sub_token(organization_id: uuid.UUID, sub_token_id: uuid.UUID) -> Credential | None:
-    """Return the credential of one sub-token of the organization in scope, for use on behalf of a signed-in member."""
-    return _read(
-        "SELECT * FROM billing_credential_by_id(%s, %s)",
-        [organization_id, sub_token_id],
-    )
+    """Return the credential of one sub-token, for use by a signed-in member. Needs the organization's scope."""
+    sub_token = SubToken.objects.filter(organization_id=organization_id, id=sub_token_id).first()
+    return Credential.of(sub_token) if sub_token else None
 
 
 def forget_credentials() -> None:
     """Empty this process's cache."""
     with _cache_lock:
         _cache.clear()
-
-
-def _read(sql: str, parameters: list) -> Credential | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
-    return Credential(*values)
