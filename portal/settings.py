@@ -7,8 +7,11 @@ production: nothing here turns a protection off unless `DEVELOPMENT=1` says that
 from pathlib import Path
 
 import environ
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+
+from portal.logs import logging_settings
 
 env = environ.FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -28,6 +31,35 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEVELOPMENT else ["lo
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Addresses (CIDR) of proxies whose X-Forwarded-For is believed; from anyone else the header is ignored.
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+# Who may read /metrics; empty: nobody in production, everybody in development.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
+# --- Protection ------------------------------------------------------------------------------------------------------
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEVELOPMENT)
+# Probes come from inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
+# Behind a proxy that ends TLS: the header in which it says so, e.g. X-Forwarded-Proto. It must set or drop it itself.
+if proxy_header := env.str("PROXY_SSL_HEADER", default=""):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.upper().replace("-", "_"), "https")
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEVELOPMENT else 365 * 24 * 3600)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEVELOPMENT
+SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        # Pictures that a person has just chosen are shown before they are sent.
+        "img-src": [SELF, "blob:", "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "upgrade-insecure-requests": not DEVELOPMENT,
+    }
+}
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -49,6 +81,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
 ]
 MIDDLEWARE = [
+    "portal.metrics.RequestMetrics",
     "tenants.api.middleware.RequestId",
     "tenants.api.middleware.ApiErrors",
     "django.middleware.security.SecurityMiddleware",
@@ -95,10 +128,20 @@ DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="tokensight_app")
 DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE", default="tokensight_platform")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 # --- People ----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+
+# --- Mail and logs ---------------------------------------------------------------------------------------------------
+# In development mail lands in the data folder, where /dev/mail/ shows it.
+email = env.email_url("EMAIL_URL", default="filemail://" if DEVELOPMENT else "smtp://localhost:25")
+vars().update(email)
+EMAIL_FILE_PATH = email["EMAIL_FILE_PATH"] or str(DATA_DIR / "mail")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tokensight <noreply@localhost>")
+LOGGING = logging_settings(pretty=DEVELOPMENT, level=env.str("LOG_LEVEL", default="INFO"))
 
 # --- REST API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -124,6 +167,17 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static"))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Production serves what `collectstatic` prepared: compressed, and named by content so that it can be cached for ever.
+WHITENOISE_USE_FINDERS = DEVELOPMENT
+_static_storage = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if DEVELOPMENT
+    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": _static_storage},
+}
 
 # --- Detection -------------------------------------------------------------------------------------------------------
 MAX_IMAGE_BYTES = env.int("MAX_IMAGE_BYTES", default=20_000_000)

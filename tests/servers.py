@@ -23,22 +23,21 @@ def _create_app_role(owner_url: str) -> None:
     with psycopg.connect(owner_url, autocommit=True) as connection:
         if not connection.execute("SELECT FROM pg_roles WHERE rolname = 'tokensight_app'").fetchone():
             connection.execute("CREATE ROLE tokensight_app LOGIN NOBYPASSRLS")
-        # Tests gain nothing from surviving a power cut.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("ALTER SYSTEM SET max_connections = 300")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 def _start() -> None:
     global _directory
     os.environ["DEVELOPMENT"] = "1"
     os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in the test's own thread
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        # Each worker empties its own database after a test, not its neighbour's.
+        os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={int(worker.removeprefix('gw')) + 1}")
         return
     _directory = Path(tempfile.mkdtemp(prefix="tokensight-tests-"))
     os.environ["TOKENSIGHT_DATA_DIR"] = str(_directory / "data")
     if "DATABASE_OWNER_URL" not in os.environ:
-        postgres = EmbeddedPostgres(_directory / "postgres")
+        # Tests gain nothing from surviving a power cut.
+        postgres = EmbeddedPostgres(_directory / "postgres", {"fsync": "off", "max_connections": "300"})
         _started.append(postgres)
         os.environ["DATABASE_OWNER_URL"] = postgres.url("postgres")
         os.environ["DATABASE_URL"] = postgres.url("postgres", role="tokensight_app")

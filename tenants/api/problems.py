@@ -36,7 +36,7 @@ STATUS_OF_CODE = {
 }
 
 
-class Problem(Exception):  # noqa: N818 the RFC's word
+class Problem(Exception):
     """An error that the caller is told of.
 
     `code` is stable and decides the status; `detail` says to a person what happened and what to do; `headers` and the

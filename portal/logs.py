@@ -1,0 +1,89 @@
+"""How the product logs: one structured line per event, JSON in production, and never a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET_NAMES = re.compile(r"(?i)(authorization|x-auth-token|password|secret|api_?key|cookie|credential)")
+_SECRET_VALUES = (
+    (re.compile(r"\b(tsk_|tsm_)([0-9A-Za-z]{4})[0-9A-Za-z]+"), r"\1\2…"),
+    (re.compile(r"(?i)\b(bearer )\S{8,}"), r"\1…"),
+    (re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+@"), r"\1…@"),
+)
+_HIDDEN = "…"
+
+
+def scrub(value: Any) -> Any:
+    """Return `value` with every secret in it cut short, however deep it lies."""
+    if isinstance(value, str):
+        for pattern, replacement in _SECRET_VALUES:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, dict):
+        return {
+            key: _HIDDEN if _SECRET_NAMES.search(str(key)) and item is not None else scrub(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [scrub(item) for item in value]
+    return value
+
+
+def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in list(event):
+        # structlog's own record of the call is not printed, and must stay what it is.
+        if not key.startswith("_"):
+            event[key] = _HIDDEN if _SECRET_NAMES.search(key) and event[key] is not None else scrub(event[key])
+    return event
+
+
+def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
+    """Configure structlog, and return the LOGGING that sends the standard library's records the same way."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0) if pretty else structlog.processors.JSONRenderer()
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _scrub_event, renderer],
+            }
+        },
+        "handlers": {
+            "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured"}
+        },
+        "root": {"handlers": ["stdout"], "level": level},
+        "loggers": {
+            # One line per request is the access log's business.
+            "django.server": {"handlers": [], "propagate": False},
+            "django.request": {"level": "ERROR"},
+            "gunicorn.error": {"handlers": ["stdout"], "level": level, "propagate": False},
+            "gunicorn.access": {"handlers": ["stdout"], "level": "INFO", "propagate": False},
+        },
+    }
