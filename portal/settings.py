@@ -4,6 +4,7 @@ Each `NAME` may also come from the file named by `NAME_FILE` (for secrets mounte
 production: nothing here turns a protection off unless `DEVELOPMENT=1` says that this is a developer's machine.
 """
 
+import os
 from pathlib import Path
 
 import environ
@@ -188,6 +189,27 @@ DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
 JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
 # The same image, model version and parameters again within this time cost nothing; 0 turns the cache off.
 RESULT_CACHE_SECONDS = env.int("RESULT_CACHE_SECONDS", default=3600)
+
+# --- Workers ---------------------------------------------------------------------------------------------------------
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# How many batches one worker process has in its hands at once: while one is inferred, others are decoded or settled.
+WORKER_THREADS = env.int("WORKER_THREADS", default=2)
+# Processor threads of one inference; shared by the batches that run at once.
+INFERENCE_THREADS = env.int("INFERENCE_THREADS", default=CPUS)
+# A batch forms from what waits already, never by waiting. Processors gain little from batches, GPUs much.
+INFERENCE_BATCH_SIZE = env.int("INFERENCE_BATCH_SIZE", default=4)
+INFERENCE_HALF = env.bool("INFERENCE_HALF", default=False)
+# Models beyond this are dropped from memory, the least recently used first.
+MODEL_MEMORY_BYTES = env.int("MODEL_MEMORY_BYTES", default=4_000_000_000)
+# Loaded when a worker starts, so that the first call does not wait for it.
+WARM_MODELS = env.list("WARM_MODELS", default=["pcb-defect-n"])
+# A job belongs to its worker for this long, and the worker renews it; a dead worker's jobs go back when it is over.
+JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=6.0)
+# A job that runs longer than this is taken from its worker.
+JOB_RUN_SECONDS = env.float("JOB_RUN_SECONDS", default=120.0)
+JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
+# The engine that finds nothing, for benchmarks of everything else.
+ALLOW_NULL_ENGINE = env.bool("ALLOW_NULL_ENGINE", default=False)
 
 # --- What a browser may load on our pages: our own files and nothing written into the page ---------------------------
 CONTENT_SECURITY_POLICY = {

@@ -1,0 +1,61 @@
+"""The Celery application: doorbells for the workers, and the clock of the scheduler.
+
+A message only says "look at the queue"; the job rows are the queue. So messages need no results, no retries and no late
+acknowledgement, and one that is lost or doubled does no harm.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import parse_qs, urlsplit
+
+from celery import Celery
+from celery.schedules import crontab
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+
+def broker_url(redis_url: str) -> str:
+    """Return a Redis URL as Celery's transport writes it: unix:///path?db=0 is redis+socket:///path?virtual_host=0."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+def _every(seconds: float, task: str) -> dict[str, object]:
+    # A round that the scheduler could not start in time is skipped: the next one does the same work.
+    return {"task": task, "schedule": seconds, "options": {"queue": "maintenance", "expires": seconds}}
+
+
+app = Celery("tokensight", broker=broker_url(settings.REDIS_URL), include=["workers.tasks"])
+# Also for threads other than the one that imports this.
+app.set_default()
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    result_backend=None,
+    task_ignore_result=True,
+    task_default_queue="inference",
+    task_routes={"workers.run_jobs": {"queue": "inference"}, "workers.*": {"queue": "maintenance"}},
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 300, "socket_timeout": 10, "socket_connect_timeout": 5},
+    # Threads, because the libraries release the interpreter while they work, and one model in memory serves them all.
+    worker_pool="threads",
+    worker_concurrency=settings.WORKER_THREADS,
+    worker_prefetch_multiplier=1,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    beat_schedule={
+        "maintain": _every(2.0, "workers.maintain"),
+        "expire": _every(60.0, "workers.expire"),
+        "nightly": {
+            "task": "workers.nightly",
+            "schedule": crontab(hour=3, minute=17),
+            "options": {"queue": "maintenance"},
+        },
+    },
+    timezone="UTC",
+)

@@ -1,0 +1,40 @@
+"""From a caller's bytes to pixels. Never from a path or an address: only bytes that the API has accepted."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.enums import JobError
+from detection.services import inputs
+from tenants.api.problems import Problem
+
+
+class DecodeError(Exception):
+    """The bytes are no picture that may be decoded. `code` and the message are fit for the caller."""
+
+    def __init__(self, code: JobError, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def decode(content: bytes) -> NDArray[np.uint8]:
+    """Return a picture as (H, W, 3) BGR, turned as its EXIF orientation says.
+
+    Grey, palette, 16 bit and CMYK become 8 bit BGR; transparency is dropped. Raises DecodeError; a picture over the
+    limit on pixels is refused from its header, before any memory is taken for it.
+    """
+    try:
+        inputs.inspect_image(content)
+    except Problem as problem:
+        too_large = problem.code == JobError.IMAGE_TOO_LARGE
+        code = JobError.IMAGE_TOO_LARGE if too_large else JobError.INVALID_IMAGE
+        raise DecodeError(code, str(problem.detail)) from problem
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise DecodeError(JobError.INVALID_IMAGE, "The image cannot be decoded.") from error
+    if image is None:
+        raise DecodeError(JobError.INVALID_IMAGE, "The image is broken or cut off.")
+    return image  # type: ignore[return-value]
