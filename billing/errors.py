@@ -45,3 +45,11 @@ class IdempotencyMismatch(LedgerError):
 
 class AmountInvalid(LedgerError):
     """An amount of Tokens to move must be a positive number of thousandths."""
+
+
+class CapBelowDrawn(LedgerError):
+    """The new cap is less than what was drawn already; `drawn_mtok` says how much."""
+
+    def __init__(self, drawn_mtok: int) -> None:
+        super().__init__(f"{drawn_mtok} mtok were drawn already.")
+        self.drawn_mtok = drawn_mtok

@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                 ('priority', models.SmallIntegerField()),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
                 ('granted_at', models.DateTimeField()),
-                ('spent', models.GeneratedField(db_persist=True, expression=models.Q(('posted_mtok', 0)), output_field=models.BooleanField())),
+                ('spent', models.GeneratedField(db_persist=True, expression=models.ExpressionWrapper(models.Q(('posted_mtok', 0)), output_field=models.BooleanField()), output_field=models.BooleanField())),
                 ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='lots', to='billing.account')),
                 ('grant', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='lots', to='billing.grant')),
                 ('organization', models.ForeignKey(db_column='org_id', db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenants.organization')),
@@ -226,6 +226,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='hold',
             index=models.Index(condition=models.Q(('status', 'held')), fields=['deadline'], name='hold_open_by_deadline'),
+        ),
+        migrations.AddIndex(
+            model_name='hold',
+            index=models.Index(condition=models.Q(('status', 'held')), fields=['account'], name='hold_open_by_account'),
         ),
         migrations.AddConstraint(
             model_name='hold',

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import ExpressionWrapper, F, Q
 
 from billing.enums import GrantSource
 from tenants.models.tenant import TenantModel, tenant_key
@@ -47,7 +47,9 @@ class Lot(TenantModel):
     # A column and not an index condition on posted_mtok: spending that leaves something changes no indexed value, so
     # the update stays in its page (HOT).
     spent = models.GeneratedField(
-        expression=Q(posted_mtok=0), output_field=models.BooleanField(), db_persist=True, editable=False
+        expression=ExpressionWrapper(Q(posted_mtok=0), output_field=models.BooleanField()),
+        output_field=models.BooleanField(),
+        db_persist=True,
     )
 
     class Meta:

@@ -59,7 +59,10 @@ class Hold(TenantModel):
                 name="hold_resolves_once",
             ),
         ]
-        indexes = [models.Index(fields=["deadline"], condition=Q(status=HoldStatus.HELD), name="hold_open_by_deadline")]
+        indexes = [
+            models.Index(fields=["deadline"], condition=Q(status=HoldStatus.HELD), name="hold_open_by_deadline"),
+            models.Index(fields=["account"], condition=Q(status=HoldStatus.HELD), name="hold_open_by_account"),
+        ]
 
     def __str__(self) -> str:
         return f"Hold {self.id}"

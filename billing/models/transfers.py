@@ -28,6 +28,11 @@ class Transfer(TenantModel):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.id}"
 
+    @property
+    def amount_mtok(self) -> int:
+        """How much moved: what its entries put into accounts (prefetch them for a list)."""
+        return sum(entry.amount_mtok for entry in self.entries.all() if entry.amount_mtok > 0)
+
 
 class Entry(TenantModel):
     """One leg of a transfer: so much of one grant into (positive) or out of (negative) one account. Append-only."""

@@ -1,0 +1,30 @@
+"""Tokens burned by day. Read in the scope of the caller's transaction."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import date
+
+from billing.models import DailyBurn
+
+
+@dataclass(frozen=True)
+class DayOfAccount:
+    """What one account was asked for and burned on one day (UTC): mtok, in so many captures."""
+
+    day: date
+    account_id: uuid.UUID
+    captured_mtok: int
+    captures: int
+
+
+def daily_burn(organization_id: uuid.UUID, *, first_day: date, last_day: date) -> list[DayOfAccount]:
+    """Return the days from first to last (both included) on which accounts burned Tokens, in order of day.
+
+    Days without any are left out. The account is the one that was asked: a capped sub-token counts here under itself,
+    although the Tokens came from its parent.
+    """
+    rows = DailyBurn.objects.filter(organization_id=organization_id, day__range=(first_day, last_day))
+    fields = ("day", "account_id", "captured_mtok", "captures")
+    return [DayOfAccount(*row) for row in rows.order_by("day", "account_id").values_list(*fields)]

@@ -1,0 +1,45 @@
+"""The one place where Python locks accounts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.db import connection
+
+from billing.errors import AccountUnknown
+from billing.models import Account
+
+
+class Way(NamedTuple):
+    """From an account to what pays for it: the ring-fenced `funding`, and the capped accounts passed on the way."""
+
+    funding: uuid.UUID
+    path: list[uuid.UUID]
+
+
+def lock_accounts(account_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Account]:
+    """Lock accounts, with their lots and holds, until the transaction ends, and return them fresh, by id.
+
+    In order of id, as every operation does, so that two can never wait for each other in a circle: for that, call it
+    once in a transaction. Raises AccountUnknown if one of them does not exist or is another organization's.
+    """
+    wanted = set(account_ids)
+    locked = {
+        account.id: account
+        for account in Account.objects.filter(id__in=wanted).order_by("id").select_for_update(no_key=True)
+    }
+    if locked.keys() != wanted:
+        raise AccountUnknown("There is no such account.")
+    return locked
+
+
+def way_from(account: Account) -> Way:
+    """Return the way from an account to what pays for it. Parents and modes never change, so no lock is needed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT funding, path FROM billing_account_path(%s, %s)", [account.organization_id, account.id])
+        funding, path = cursor.fetchone()
+    if funding is None:
+        raise AccountUnknown("This account holds no Tokens for spending.")
+    return Way(funding, path)
