@@ -8,6 +8,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from billing.queries.credentials import Credential, credential_for_secret
+from billing.services.last_used import note_use
 from tenants.api.credentials import presented
 from tenants.api.problems import Problem
 from tenants.client_ip import client_ip, ip_allowed
@@ -29,10 +30,12 @@ class SubTokenAuthentication(BaseAuthentication):
         credential = credential_for_secret(secret)
         if credential is None:
             raise Problem("invalid_token", "No sub-token has this secret.")
-        credential.require_live(timezone.now())
+        now = timezone.now()
+        credential.require_live(now)
         ip = client_ip(request._request)
         if not ip_allowed(ip, credential.ip_allow_list):
             raise Problem("ip_not_allowed", f"This sub-token may not be used from {ip or 'an unknown address'}.")
+        note_use(credential.sub_token_id, ip, now)
         return None, credential
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,0 +1,196 @@
+"""Rate and concurrency of a sub-token: exact under a race, refusals free of charge, passing when Redis is away."""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from threading import Barrier
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from pytest_django.fixtures import Settings
+
+from billing.queries.credentials import Credential
+from billing.services.rate import RateLimits, admit, release
+from billing.services.redis import resume
+from tenants.api.problems import Problem
+
+THREADS = 32
+
+
+@pytest.fixture(autouse=True)
+def _resumed() -> Iterator[None]:
+    resume()
+    yield
+    resume()
+
+
+def credential(rate: str | None = None, burst: int | None = None, concurrency: int | None = None) -> Credential:
+    return Credential(
+        organization_id=uuid.uuid4(),
+        sub_token_id=uuid.uuid4(),
+        account_id=uuid.uuid4(),
+        name="Line 1",
+        mode="allocated",
+        expires_at=datetime(2099, 1, 1, tzinfo=UTC),
+        revoked_at=None,
+        requests_per_second=None if rate is None else Decimal(rate),
+        burst=burst,
+        concurrency=concurrency,
+        models=(),
+        tasks=(),
+        ip_allow_list=(),
+        on_exhausted="reject",
+        priority_class=1,
+    )
+
+
+def outcome(who: Credential, lease: str | None = None) -> str:
+    try:
+        admit(who, lease or str(uuid.uuid4()))
+    except Problem as problem:
+        return problem.code
+    return "admitted"
+
+
+def race(who: Credential) -> Counter[str]:
+    start = Barrier(THREADS)
+
+    def one(_: int) -> str:
+        start.wait()
+        return outcome(who)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return Counter(pool.map(one, range(THREADS)))
+
+
+@pytest.mark.concurrency
+@pytest.mark.parametrize("burst", [1, 7, 31])
+def test_a_race_lets_exactly_the_burst_pass(burst: int) -> None:
+    assert race(credential("0.01", burst=burst)) == {"admitted": burst, "rate_limited": THREADS - burst}
+
+
+@pytest.mark.concurrency
+@pytest.mark.parametrize("concurrency", [1, 5, 31])
+def test_a_race_lets_exactly_so_many_calls_in(concurrency: int) -> None:
+    assert race(credential(concurrency=concurrency)) == {
+        "admitted": concurrency,
+        "concurrency_limited": THREADS - concurrency,
+    }
+
+
+def test_the_bucket_refills_evenly() -> None:
+    who = credential("20", burst=2)
+    assert [outcome(who) for _ in range(3)] == ["admitted", "admitted", "rate_limited"]
+    time.sleep(0.06)
+    assert [outcome(who) for _ in range(2)] == ["admitted", "rate_limited"]
+
+
+def test_a_second_saves_up_no_more_than_the_burst() -> None:
+    who = credential("100", burst=2)
+    outcome(who)
+    time.sleep(0.3)
+    assert Counter(outcome(who) for _ in range(3))["admitted"] == 2
+
+
+def test_a_rate_refusal_burns_nothing_and_takes_no_lease() -> None:
+    who = credential("10", burst=1, concurrency=1)
+    assert outcome(who, "a") == "admitted"
+    release(who.sub_token_id, "a")
+    for _ in range(20):
+        assert outcome(who) == "rate_limited"
+    time.sleep(0.11)
+    assert outcome(who) == "admitted"
+
+
+def test_a_concurrency_refusal_burns_no_rate() -> None:
+    who = credential("0.01", burst=2, concurrency=1)
+    assert outcome(who, "a") == "admitted"
+    for _ in range(20):
+        assert outcome(who) == "concurrency_limited"
+    release(who.sub_token_id, "a")
+    assert outcome(who) == "admitted"
+
+
+def test_a_dead_owners_lease_ends_by_itself() -> None:
+    who = credential(concurrency=1)
+    admit(who, "dead", lease_seconds=0.2)
+    assert outcome(who) == "concurrency_limited"
+    time.sleep(0.22)
+    assert outcome(who) == "admitted"
+
+
+def test_releasing_twice_frees_one_place() -> None:
+    who = credential(concurrency=2)
+    admit(who, "a")
+    admit(who, "b")
+    release(who.sub_token_id, "a")
+    release(who.sub_token_id, "a")
+    assert [outcome(who), outcome(who)] == ["admitted", "concurrency_limited"]
+
+
+def test_sub_tokens_do_not_share() -> None:
+    one, other = credential("0.01"), credential("0.01")
+    assert (outcome(one), outcome(one), outcome(other)) == ("admitted", "rate_limited", "admitted")
+
+
+def test_the_headers_say_what_is_left() -> None:
+    who = credential("2", burst=4, concurrency=3)
+    headers = admit(who, "a").headers
+    assert headers["RateLimit-Policy"] == '"requests";q=4;w=2, "concurrency";q=3;qu="concurrent-requests"'
+    assert headers["RateLimit"] == '"requests";r=3;t=1'
+    assert "Retry-After" not in headers
+
+
+def test_a_refusal_says_when_to_come_again() -> None:
+    who = credential("0.1", concurrency=1)
+    admit(who, "a")
+    with pytest.raises(Problem) as refusal:
+        admit(who, "b")
+    assert refusal.value.status == 429
+    assert refusal.value.headers["Retry-After"] == "10"
+    assert refusal.value.headers["RateLimit"] == '"requests";r=0;t=10'
+    busy = credential(concurrency=1)
+    admit(busy, "a")
+    with pytest.raises(Problem) as refusal:
+        admit(busy, "b")
+    assert refusal.value.headers["Retry-After"] == "1"
+
+
+def test_the_plan_is_the_ceiling(settings: Settings) -> None:
+    settings.PLAN_REQUESTS_PER_SECOND, settings.PLAN_CONCURRENCY = 10, 4
+    assert RateLimits.of(credential()) == RateLimits(10.0, 10, 4)
+    assert RateLimits.of(credential("50", concurrency=9)) == RateLimits(10.0, 10, 4)
+    assert RateLimits.of(credential("2.5", burst=20, concurrency=1)) == RateLimits(2.5, 20, 1)
+
+
+def test_nothing_stays_in_redis_for_ever() -> None:
+    admit(credential("5"), "a")
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    keys = client.keys("*")
+    assert len(keys) == 2
+    assert all(client.pttl(key) > 0 for key in keys)
+
+
+def test_without_redis_calls_pass_and_do_not_wait(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    who = credential("0.01", concurrency=1)
+    started = time.monotonic()
+    for _ in range(50):
+        assert admit(who, "a").headers == {}
+        release(who.sub_token_id, "a")
+    assert time.monotonic() - started < 1.0
+
+
+def test_a_flushed_redis_starts_again() -> None:
+    who = credential("0.01", concurrency=1)
+    assert outcome(who) == "admitted"
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    client.flushall()
+    client.script_flush()
+    assert outcome(who) == "admitted"
+    assert outcome(who) == "rate_limited"
