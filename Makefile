@@ -94,11 +94,12 @@ bench: $(VENV)/.dev $(VENV)/.torch $(VENV)/.bench translations ## Measure: servi
 
 .PHONY: train-pcb
 train-pcb: $(VENV)/.dev $(VENV)/.torch ## Train pcb-defect-n again from drawn boards (two hours on two cores, minutes on a GPU)
-	@$(BIN)/python -m workers.training.train
+	@$(BIN)/python -m workers.training train
+	@$(BIN)/python -m workers.training export
 
 .PHONY: evaluate-pcb
 evaluate-pcb: $(VENV)/.dev $(VENV)/.torch ## Measure pcb-defect-n on 300 boards drawn with another seed
-	@$(BIN)/python -m workers.training.evaluate
+	@$(BIN)/python -m workers.training evaluate
 
 .PHONY: clean
 clean: ## Remove what the commands made, except the data

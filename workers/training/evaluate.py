@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def evaluate(weights: Path, data: Path, *, img_size: int, split: str = "test", b
     for path in (weights, data):
         if not path.exists():
             raise FileNotFoundError(path)
+    os.environ.setdefault("YOLO_VERBOSE", "false")
     install()
     from ultralytics import YOLO
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
+import string
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from workers.torchvision_shim import install
 from workers.training.boards import Board, draw_board
-from workers.training.dataset import SAMPLE_SEED, write_jpeg
+from workers.training.dataset import HELD_OUT_COUNT, SAMPLE_SEED, TRAIN_COUNT, write_jpeg
 from workers.training.defects import CLASSES
+from workers.training.evaluate import Score, as_json, table
 from workers.training.train import Recipe
 
 NAME = "pcb-defect-n"
@@ -33,10 +36,8 @@ def export_onnx(weights: Path, target: Path, img_size: int) -> None:
     shutil.move(made, target)
 
 
-def write_metadata(
-    target: Path, recipe: Recipe, metrics: dict[str, dict[str, float | int]], *, now: datetime | None = None
-) -> None:
-    """Describe `target`/model.onnx for the catalogue; `metrics` are those of the ONNX model on the held-out boards."""
+def write_metadata(target: Path, recipe: Recipe, scores: list[Score]) -> None:
+    """Describe `target`/model.onnx for the catalogue; `scores` are that file's own on the held-out boards."""
     model = (target / "model.onnx").read_bytes()
     metadata: dict[str, Any] = {
         "name": NAME,
@@ -52,12 +53,37 @@ def write_metadata(
         "end_to_end": _is_end_to_end(target / "model.onnx"),
         "sha256": hashlib.sha256(model).hexdigest(),
         "bytes": len(model),
-        "trained_at": (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "trained_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": recipe.seed,
         "license": "AGPL-3.0-or-later",
-        "metrics": metrics,
+        "metrics": as_json(scores),
     }
     (target / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def write_model_card(target: Path, recipe: Recipe, scores: list[Score], other_sizes: dict[int, float]) -> None:
+    """Write `target`/MODEL_CARD.md; `other_sizes` is the mAP50 of the same model at other inference sizes."""
+    import onnx
+
+    model = onnx.load(target / "model.onnx")
+    weights = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
+    template = string.Template((Path(__file__).parent / "model_card.template.md").read_text())
+    card = template.substitute(
+        name=NAME,
+        version=VERSION,
+        architecture=recipe.architecture,
+        parameters=f"{weights / 1e6:.1f}",
+        onnx_mb=f"{(target / 'model.onnx').stat().st_size / 1e6:.1f}",
+        pt_mb=f"{(target / 'model.pt').stat().st_size / 1e6:.1f}",
+        img_size=recipe.img_size,
+        passes=f"{TRAIN_COUNT * recipe.passes_per_board:,.0f}",
+        train_count=f"{TRAIN_COUNT:,}",
+        seed=recipe.seed,
+        held_out_count=HELD_OUT_COUNT,
+        table=table(scores),
+        other_sizes=", ".join(f"mAP50 {score:.3f} at {size}" for size, score in other_sizes.items()),
+    )
+    (target / "MODEL_CARD.md").write_text(card)
 
 
 def _is_end_to_end(model: Path) -> bool:
