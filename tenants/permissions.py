@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from tenants.models import Role
 
 
@@ -48,6 +51,23 @@ ROLES_OF: dict[Permission, frozenset[Role]] = {
     P.BILLING_MANAGE: ADMINS | {R.BILLING},
     P.MANAGEMENT_KEYS_MANAGE: ADMINS,
     P.AUDIT_VIEW: ADMINS,
+}
+
+LABELS: dict[Permission, Promise] = {
+    P.ORGANIZATION_VIEW: _("See the overview"),
+    P.ORGANIZATION_MANAGE: _("Change the organization's settings"),
+    P.MEMBERS_VIEW: _("See members"),
+    P.MEMBERS_MANAGE: _("Change and remove members"),
+    P.TEAMS_MANAGE: _("Make and change teams"),
+    P.SUB_TOKENS_VIEW: _("See sub-tokens"),
+    P.SUB_TOKENS_MANAGE: _("Make, change and revoke sub-tokens"),
+    P.PLAYGROUND_RUN: _("Run the playground"),
+    P.CALLS_VIEW: _("See calls"),
+    P.LEDGER_VIEW: _("See the ledger"),
+    P.GRANTS_VIEW: _("See grants"),
+    P.BILLING_MANAGE: _("Buy Tokens and move them"),
+    P.MANAGEMENT_KEYS_MANAGE: _("Make and revoke management keys"),
+    P.AUDIT_VIEW: _("See the audit log"),
 }
 
 # A key administers without a person behind it: it makes no more keys, and runs nothing that a person should look at.

@@ -15,6 +15,11 @@ from tests.committed import remember_migrated_rows, restore_migrated_rows
 from tests.factories.tenants import make_membership, make_organization, make_user
 
 
+def pytest_configure() -> None:
+    # A password hash that is slow on purpose would be most of the suite's time.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) -> Iterator[None]:
     """Create and migrate the test database as the owner, then let the restricted role connect to it."""

@@ -13,3 +13,8 @@ def management_key_by_hash(secret_hash: str) -> ManagementKey | None:
     return next(
         iter(ManagementKey.objects.raw("SELECT * FROM tenants_management_key_by_hash(%s)", [secret_hash])), None
     )
+
+
+def management_keys() -> list[ManagementKey]:
+    """Return the keys of the organization in scope with their makers, newest first."""
+    return list(ManagementKey.objects.select_related("created_by").order_by("-created_at", "-id"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from tenants.models import Membership
+from tenants.models import Membership, Role
 from tenants.scope import user_scope
 
 
@@ -24,3 +24,10 @@ def memberships_of(user_id: uuid.UUID) -> list[Membership]:
             .select_related("organization")
             .order_by("organization__name", "organization_id")
         )
+
+
+def members() -> list[Membership]:
+    """Return the members of the organization in scope with the persons, owners first, then by mail address."""
+    order = {role: place for place, role in enumerate(Role)}
+    found = Membership.objects.select_related("user").order_by("user__email")
+    return sorted(found, key=lambda membership: order[Role(membership.role)])

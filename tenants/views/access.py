@@ -13,6 +13,8 @@ from django.shortcuts import resolve_url
 from django.template.response import SimpleTemplateResponse
 from django_htmx.http import HttpResponseClientRedirect
 
+from tenants.actors import Actor, user_actor
+from tenants.client_ip import client_ip
 from tenants.models import Membership, Organization, User
 from tenants.permissions import Permission, permissions_of
 from tenants.queries.memberships import membership_by_slug
@@ -48,11 +50,12 @@ def console_page(permission: str) -> Callable[[Callable[..., HttpResponseBase]],
             membership = membership_by_slug(request.user.pk, slug)
             if membership is None:
                 raise Http404
+            permissions = permissions_of(membership.role)
+            if needed not in permissions:
+                raise PermissionDenied
             request.membership = membership  # type: ignore[attr-defined]
             request.organization = membership.organization  # type: ignore[attr-defined]
-            request.permissions = permissions_of(membership.role)  # type: ignore[attr-defined]
-            if needed not in request.permissions:  # type: ignore[attr-defined]
-                raise PermissionDenied
+            request.permissions = permissions  # type: ignore[attr-defined]
             with organization_scope(membership.organization_id):
                 response = view(request, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):
@@ -69,6 +72,11 @@ def require_permission(request: ConsoleRequest, permission: Permission) -> None:
     """Answer 403 unless the member may do this: for pages where looking and changing need different permissions."""
     if permission not in request.permissions:
         raise PermissionDenied
+
+
+def actor_of(request: ConsoleRequest) -> Actor:
+    """Return who is asking, for services and the audit log."""
+    return user_actor(request.user.id, request.user.email, client_ip(request))
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:

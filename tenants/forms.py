@@ -1,0 +1,82 @@
+"""What people fill in about themselves and their organization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Organization, Role, Team, User
+from tenants.permissions import LABELS, MANAGEMENT_KEY_SCOPES, Permission
+from tenants.queries.teams import teams_outside
+
+
+class OrganizationForm(forms.ModelForm):
+    class Meta:
+        model = Organization
+        fields = ["name"]
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "organization"})}
+
+
+class RoleForm(forms.Form):
+    """A role; only an owner is offered, and may give, the owner role."""
+
+    role = forms.ChoiceField(label=_("Role"))
+
+    def __init__(self, *args: Any, by_owner: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(role.value, role.label) for role in Role if by_owner or role is not Role.OWNER]
+        self.fields["role"].choices = choices  # type: ignore[attr-defined]
+
+
+class TeamForm(forms.Form):
+    """A team's name and place. Needs the organization's scope; a team is not offered its own inside as its outside."""
+
+    name = forms.CharField(label=_("Name"), max_length=120)
+    parent = forms.ModelChoiceField(Team.objects.none(), label=_("Inside"), required=False)
+
+    def __init__(self, *args: Any, team: Team | None = None, **kwargs: Any) -> None:
+        if team is not None:
+            kwargs["initial"] = {"name": team.name, "parent": team.parent_id}
+        super().__init__(*args, **kwargs)
+        parent = self.fields["parent"]
+        parent.queryset = teams_outside(team)  # type: ignore[attr-defined]
+        parent.empty_label = _("No other team")  # type: ignore[attr-defined]
+
+
+class ManagementKeyForm(forms.Form):
+    """A key's name, scopes (at most what its maker may do) and life."""
+
+    LIVES = (("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _("No end")))
+
+    name = forms.CharField(label=_("Name"), max_length=120, help_text=_("What will use it, such as “ERP” or “CI”."))
+    scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
+    days = forms.ChoiceField(label=_("Valid for"), choices=LIVES, initial="90", required=False)
+
+    def __init__(self, *args: Any, allowed: Iterable[Permission], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        may = set(allowed)
+        choices = [(scope.value, LABELS[scope]) for scope in MANAGEMENT_KEY_SCOPES if scope in may]
+        self.fields["scopes"].choices = choices  # type: ignore[attr-defined]
+
+    def wanted_scopes(self) -> list[Permission]:
+        """Return the chosen scopes."""
+        return [Permission(scope) for scope in self.cleaned_data["scopes"]]
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """Return when the key ends, None for never."""
+        days = self.cleaned_data["days"]
+        return now + timedelta(days=int(days)) if days else None
+
+
+class ProfileForm(forms.ModelForm):
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+
+    class Meta:
+        model = User
+        fields = ["name", "language"]
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "name"})}

@@ -1,0 +1,25 @@
+"""The pages of people, members, teams and keys."""
+
+from django.urls import path
+
+from tenants.views import account, management_keys, members, organizations, teams
+
+urlpatterns = [
+    path("home/", account.home, name="home"),
+    path("account/", account.account, name="account"),
+    path("o/<slug:slug>/members/", members.members, name="members"),
+    path("o/<slug:slug>/members/<uuid:membership_id>/role/", members.member_role, name="member_role"),
+    path("o/<slug:slug>/members/<uuid:membership_id>/remove/", members.member_remove, name="member_remove"),
+    path("o/<slug:slug>/teams/", teams.teams, name="teams"),
+    path("o/<slug:slug>/teams/new/", teams.team_new, name="team_new"),
+    path("o/<slug:slug>/teams/<uuid:team_id>/", teams.team_change, name="team_change"),
+    path("o/<slug:slug>/management-keys/", management_keys.management_keys, name="management_keys"),
+    path("o/<slug:slug>/management-keys/new/", management_keys.management_key_new, name="management_key_new"),
+    path(
+        "o/<slug:slug>/management-keys/<uuid:key_id>/revoke/",
+        management_keys.management_key_revoke,
+        name="management_key_revoke",
+    ),
+    path("o/<slug:slug>/settings/", organizations.organization_settings, name="organization_settings"),
+    path("o/<slug:slug>/audit/", organizations.audit_events, name="audit_events"),
+]

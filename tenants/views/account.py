@@ -1,0 +1,45 @@
+"""A person's own account, and the way to their organizations."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from tenants.adapter import set_language_cookie
+from tenants.forms import ProfileForm
+from tenants.models import User
+from tenants.queries.memberships import memberships_of
+
+
+@login_required
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Lead a person to their first organization, or to opening one."""
+    memberships = memberships_of(cast(User, request.user).id)
+    if not memberships:
+        return redirect("organization_new")
+    return redirect("overview", memberships[0].organization.slug)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def account(request: HttpRequest) -> HttpResponse:
+    """Let a person change their name and language, and lead to mail address and password."""
+    user = cast(User, request.user)
+    initial = {"language": user.language or translation.get_language()}
+    form = ProfileForm(request.POST or None, instance=user, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        with translation.override(user.language):
+            messages.success(request, _("Saved."))
+        response = redirect("account")
+        set_language_cookie(response, user.language)
+        return response
+    return render(request, "tenants/account.html", {"form": form, "memberships": memberships_of(user.id)})

@@ -1,0 +1,38 @@
+"""How the audit log is read by people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import AuditEvent
+
+ACTIONS: dict[str, Promise] = {
+    "organization.created": _("Opened the organization"),
+    "organization.renamed": _("Renamed the organization"),
+    "member.added": _("Added a member"),
+    "member.role_changed": _("Changed a member's role"),
+    "member.removed": _("Removed a member"),
+    "team.created": _("Made a team"),
+    "team.changed": _("Changed a team"),
+    "management_key.created": _("Made a management key"),
+    "management_key.revoked": _("Revoked a management key"),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One fact before and after, None where it did not exist."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+def changes(event: AuditEvent) -> list[Change]:
+    """Return the facts of an event: what changed, and what stayed to say whom it is about."""
+    before, after = event.before or {}, event.after or {}
+    return [Change(name, before.get(name), after.get(name)) for name in {**before, **after}]
