@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
+    path("v1/", include("detection.api.urls")),
     path("", include("portal.pages")),
     path("", include("tenants.urls")),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -100,10 +100,10 @@ DROP_ADMIT = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("detection", "0001_jobs"), ("tenants", "0002_walls")]
+    dependencies = [("detection", "0001_jobs"), ("billing", "0003_sub_tokens_and_prices")]
 
     operations = [
-        TenantTable("detection_job"),
+        TenantTable("detection_job", references=[("sub_token_id", "billing_subtoken")]),
         TenantTable("detection_fairshareclock"),
         migrations.RunSQL(PLATFORM_TABLES, "DELETE FROM detection_virtualtime"),
         migrations.RunSQL(ADMIT, DROP_ADMIT),

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from detection.enums import JobStatus
 from tenants.models import TenantModel
+from tenants.models.tenant import tenant_key
 
 
 class Job(TenantModel):
@@ -24,7 +25,7 @@ class Job(TenantModel):
         db_index=False,
         db_constraint=False,
     )
-    sub_token_id = models.UUIDField()
+    sub_token = tenant_key("billing.SubToken", db_index=False)
     hold_id = models.UUIDField(null=True)
     model_version = models.ForeignKey(
         "detection.ModelVersion", on_delete=models.PROTECT, related_name="+", db_index=False
@@ -70,7 +71,7 @@ class Job(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "sub_token_id", "idempotency_key"],
+                fields=["organization", "sub_token", "idempotency_key"],
                 condition=Q(idempotency_key__isnull=False),
                 name="job_idempotency_key_once",
             ),
@@ -87,7 +88,7 @@ class Job(TenantModel):
                 name="job_queue",
             ),
             models.Index(fields=["lease_expires_at"], condition=Q(status="running"), name="job_leases"),
-            models.Index(fields=["organization", "sub_token_id", "id"], name="job_log_of_sub_token"),
+            models.Index(fields=["organization", "sub_token", "id"], name="job_log_of_sub_token"),
             models.Index(fields=["organization", "created_at"], name="job_log_by_time"),
         ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from detection.enums import FINISHED, JobStatus
 from detection.models import Job
+from detection.queries.catalogue import names_of
 
 _ANSWER = ("id", "model", "task", "image", "predictions", "count", "usage", "timing")
 
@@ -57,12 +58,19 @@ def job_document(job: Job, *, model_name: str, version: str, remaining_mtok: int
             "total_ms": _milliseconds(job.total_ms),
         },
         "error": error,
+        "organization": str(job.organization_id),
         "sub_token": str(job.sub_token_id),
         "request_id": job.request_id,
         "created_at": time_text(job.created_at),
         "started_at": time_text(job.started_at),
         "finished_at": time_text(job.finished_at),
     }
+
+
+def document(job: Job, *, remaining_mtok: int | None = None) -> dict[str, Any]:
+    """Return a job's document, with the names of its model and version from the catalogue."""
+    model_name, version = names_of(job.model_version_id)
+    return job_document(job, model_name=model_name, version=version, remaining_mtok=remaining_mtok)
 
 
 def answer(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Tells the workers that jobs wait. Only a hint: the job rows are the queue, so a lost or doubled ring does no harm.
 
-Rings for the same kind of job are one ring until a worker has heard it: a flood of calls costs one message, not one each.
+Rings for the same kind of job are one ring until a worker has heard it: a flood of calls costs one message.
 """
 
 from __future__ import annotations

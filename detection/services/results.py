@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from django.conf import settings
 
+from detection.services import cache
 from detection.services.redis import client
 
 KEPT_SECONDS = 120
@@ -22,19 +24,24 @@ def _key(job_id: uuid.UUID | str) -> str:
 
 
 def publish(documents: Iterable[dict[str, Any]]) -> None:
-    """Hand over finished jobs (`answers.job_document`), all in one round trip."""
+    """Hand over finished jobs (`answers.job_document`), and keep their answers for whoever asks the same again.
+
+    One round trip for all. Raises redis.RedisError; the jobs are settled then all the same.
+    """
     with client().pipeline(transaction=False) as pipe:
         for document in documents:
             key = _key(document["id"])
             pipe.rpush(key, orjson.dumps(document))
             pipe.expire(key, KEPT_SECONDS)
+            if kept := cache.entry(document):
+                pipe.set(*kept, ex=settings.RESULT_CACHE_SECONDS)
         pipe.execute()
 
 
 def wait(job_id: uuid.UUID, timeout: float) -> dict[str, Any] | None:
     """Return the document of a job that finishes within `timeout` seconds, else None.
 
-    Taken, not copied: a second caller who waits for the same job must look at its row.
+    Taken, not copied: a second caller who waits for the same job must look at its row. Raises redis.RedisError.
     """
     taken = client().blpop([_key(job_id)], timeout=timeout)
     return orjson.loads(taken[1]) if taken else None

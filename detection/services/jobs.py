@@ -1,0 +1,62 @@
+"""Takes a job back before a worker has it: the caller's wish, a caller who hung up, or a machine room that is away."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import structlog
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from billing.services import holds
+from detection.enums import JobStatus
+from detection.models import Job
+from detection.queries.jobs import find_job
+from detection.services import answers, blobs, results
+from tenants.api.problems import Problem
+from tenants.scope import organization_scope
+
+log = structlog.get_logger(__name__)
+
+
+def cancel(organization_id: uuid.UUID, job_id: uuid.UUID, *, sub_token_id: uuid.UUID | None = None) -> dict[str, Any]:
+    """Cancel a job that still waits, give its hold back and return its document.
+
+    With `sub_token_id`, other sub-tokens' jobs do not exist. Raises Problem: `not_found`, or `conflict` when the job
+    has started or is over. Locks the job, then the accounts of its hold.
+    """
+    with organization_scope(organization_id):
+        job = find_job(job_id, sub_token_id=sub_token_id)
+    if withdraw(organization_id, job_id, status=JobStatus.CANCELLED):
+        with organization_scope(organization_id):
+            return answers.document(find_job(job_id))
+    with organization_scope(organization_id):
+        job.refresh_from_db(fields=["status"])
+    raise Problem("conflict", f"The job is {job.status}; only a queued job can be cancelled.", state=job.status)
+
+
+def withdraw(
+    organization_id: uuid.UUID, job_id: uuid.UUID, *, status: JobStatus, error_code: str = "", detail: str = ""
+) -> bool:
+    """Finish a job that no worker has claimed, give its hold back and tell who waits; False if it was too late.
+
+    Locks the job, then the accounts of its hold.
+    """
+    now = timezone.now()
+    with organization_scope(organization_id):
+        withdrawn = Job.objects.filter(id=job_id, status=JobStatus.QUEUED).update(
+            status=status, finished_at=now, error_code=error_code, error_detail=detail
+        )
+        if not withdrawn:
+            return False
+        job = Job.objects.get(id=job_id)
+        if job.hold_id:
+            holds.release_holds(hold_ids=[job.hold_id], now=now)
+        document = answers.document(job)
+    try:
+        results.publish([document])
+        blobs.delete([job_id])
+    except RedisError:
+        log.warning("withdrawal_not_published", job=str(job_id))
+    return True

@@ -1,0 +1,239 @@
+"""The one way into the machine room, for the API and the playground alike."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+from django.conf import settings
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from billing.pricing import NoPriceError, price_mtok
+from billing.queries.balances import balance
+from billing.queries.credentials import Credential
+from billing.queries.price_books import active_price_book
+from billing.services import rate
+from detection.enums import FINISHED, JobError, JobStatus
+from detection.models import Job
+from detection.queries.jobs import find_job
+from detection.services import admission, answers, blobs, cache, doorbell, jobs, waiting
+from detection.services.inputs import ImageHeader, inspect_image
+from detection.services.parameters import Parameters, read_parameters
+from tenants.api.problems import Problem
+from tenants.identifiers import new_id
+from tenants.scope import organization_scope
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = "5"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What was sent: the image's bytes, and the parameters; `textual` when they are all text (a form or a query)."""
+
+    image: bytes
+    fields: Mapping[str, Any]
+    textual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How it was sent. `wait_seconds` is how long the caller stays for the result, 0 not at all."""
+
+    request_id: str = ""
+    client_ip: str | None = None
+    idempotency_key: str | None = None
+    wait_seconds: float = field(default_factory=lambda: settings.DETECT_WAIT_SECONDS)
+    use_cache: bool = True
+    hung_up: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job's document (`answers.job_document`), finished or not, and the rate limit's headers."""
+
+    document: dict[str, Any]
+    headers: dict[str, str]
+
+    @property
+    def finished(self) -> bool:
+        return self.document["status"] in FINISHED
+
+
+def detect(credential: Credential, read: Callable[[], Submission], call: Call) -> Outcome:
+    """Run one image through a model and charge the sub-token for it.
+
+    `read` is called once the call is within the sub-token's rate and concurrency, so that a refused call costs neither
+    time nor memory. The price is held in the same statement that makes the job; nothing is held before every check has
+    passed, and whatever fails later gives it back.
+
+    Raises Problem for every refusal, and for a job that failed within the wait.
+    """
+    lease = str(new_id())
+    limits = rate.admit(credential, lease, lease_seconds=call.wait_seconds + 30)
+    try:
+        document = _run(credential, read(), call)
+        if document["status"] in (JobStatus.FAILED, JobStatus.CANCELLED):
+            raise _failure(document)
+        return Outcome(document, limits.headers)
+    except Problem as problem:
+        problem.headers = {**limits.headers, **problem.headers}
+        raise
+    finally:
+        rate.release(credential.sub_token_id, lease)
+
+
+def _run(credential: Credential, submission: Submission, call: Call) -> dict[str, Any]:
+    started = time.monotonic()
+    image = inspect_image(submission.image)
+    parameters = read_parameters(submission.fields, textual=submission.textual)
+    job = _job(credential, image, parameters, call)
+    unpaid = answers.document(job)
+    kept = cache.find(unpaid) if call.use_cache else None
+    if kept is not None:
+        _answer_from_cache(job, kept, started)
+
+    admitted = admission.admit(credential, job)
+    if admitted.replayed:
+        return _replay(credential, admitted.job_id, call)
+    if kept is None:
+        _hand_over(job, submission.image)
+        if call.wait_seconds > 0:
+            return waiting.wait(credential.organization_id, job.id, seconds=call.wait_seconds, hung_up=call.hung_up)
+    return answers.document(job, remaining_mtok=admitted.available_mtok)
+
+
+def quote_mtok(parameters: Parameters, *, width: int | None = None, height: int | None = None) -> tuple[int, int]:
+    """Return what a call costs in mtok and the version of the price book that says so.
+
+    `width` and `height` are the image's, in px; only a price per megapixel needs them. Raises Problem
+    `validation_error` where the price cannot be told.
+    """
+    prices = active_price_book()
+    try:
+        mtok = price_mtok(
+            prices,
+            letter=parameters.model.letter,
+            img_size=parameters.img_size,
+            model=parameters.model.name,
+            width=width,
+            height=height,
+        )
+    except NoPriceError as error:
+        errors = {"model": [{"message": str(error), "code": "no_price"}]}
+        raise Problem("validation_error", str(error), errors=errors) from None
+    return mtok, prices.version
+
+
+def _job(credential: Credential, image: ImageHeader, parameters: Parameters, call: Call) -> Job:
+    credential.require_model(parameters.model.name, parameters.model.task)
+    version = parameters.version
+    if version is None:
+        raise Problem(
+            "model_not_installed",
+            f"{parameters.model.name} is listed but not installed here. An operator installs it with"
+            f" 'manage.py models pull {parameters.model.name}'; GET /v1/models says which are installed.",
+        )
+    mtok, price_book = quote_mtok(parameters, width=image.width, height=image.height)
+    engine = parameters.for_engine()
+    question = [image.sha256, parameters.model.name, parameters.img_size, engine, parameters.tags]
+    return Job(
+        id=new_id(),
+        created_at=timezone.now(),
+        organization_id=credential.organization_id,
+        sub_token_id=credential.sub_token_id,
+        model_version_id=version.id,
+        task=parameters.model.task,
+        img_size=parameters.img_size,
+        parameters=engine,
+        tags=parameters.tags,
+        status=JobStatus.QUEUED,
+        priority_class=credential.priority_class,
+        wait=call.wait_seconds > 0,
+        price_mtok=mtok,
+        price_book=price_book,
+        idempotency_key=call.idempotency_key,
+        request_hash=hashlib.sha256(orjson.dumps(question, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        request_id=call.request_id,
+        client_ip=call.client_ip,
+        input_sha256=image.sha256,
+        image_width=image.width,
+        image_height=image.height,
+    )
+
+
+def _answer_from_cache(job: Job, predictions: list[dict[str, Any]], started: float) -> None:
+    job.status = JobStatus.SUCCEEDED
+    job.cached = True
+    job.price_mtok = 0
+    job.result, job.prediction_count = predictions, len(predictions)
+    job.queue_ms = job.inference_ms = 0.0
+    job.total_ms = (time.monotonic() - started) * 1000
+    job.finished_at = job.created_at + dt.timedelta(milliseconds=job.total_ms)
+
+
+def _hand_over(job: Job, image: bytes) -> None:
+    try:
+        blobs.put(job.id, image)
+        doorbell.ring(job.model_version_id, job.img_size, job.priority_class)
+    except (RedisError, OperationalError) as error:
+        log.warning("job_not_handed_over", job=str(job.id), error=str(error))
+        jobs.withdraw(
+            job.organization_id,
+            job.id,
+            status=JobStatus.FAILED,
+            error_code=JobError.NO_CAPACITY,
+            detail="The image could not be handed to a worker.",
+        )
+        raise Problem(
+            "no_capacity",
+            "No worker can be reached right now; nothing was charged.",
+            headers={"Retry-After": RETRY_SECONDS},
+        ) from None
+
+
+def _replay(credential: Credential, job_id: uuid.UUID, call: Call) -> dict[str, Any]:
+    """Answer with the job that the idempotency key made earlier, waiting for it if it is still under way."""
+    with organization_scope(credential.organization_id):
+        document = answers.document(find_job(job_id))
+    if document["status"] not in FINISHED and call.wait_seconds > 0:
+        document = waiting.wait(credential.organization_id, job_id, seconds=call.wait_seconds, listen=False)
+    return with_remaining(document, credential)
+
+
+def with_remaining(document: dict[str, Any], credential: Credential) -> dict[str, Any]:
+    """Return a job's document with what its sub-token can spend now."""
+    with organization_scope(credential.organization_id):
+        available = balance(credential.account_id).available_mtok
+    document["usage"]["remaining_tokens"] = answers.tokens(available)
+    return document
+
+
+_MEANING = {
+    JobError.INVALID_IMAGE: ("invalid_image", "The image cannot be decoded."),
+    JobError.IMAGE_TOO_LARGE: ("image_too_large_to_decode", "The image has too many pixels."),
+    JobError.INFERENCE_FAILED: ("internal_error", "The model failed on this image."),
+    JobError.MODEL_UNAVAILABLE: ("model_loading", "The model could not be loaded."),
+}
+
+
+def _failure(document: dict[str, Any]) -> Problem:
+    """Return what a caller is told about a job that came to nothing while they waited."""
+    headers, job_id = {"Tokens-Used": "0"}, document["id"]
+    if document["status"] == JobStatus.CANCELLED:
+        return Problem("conflict", "The job was cancelled; nothing was charged.", headers=headers, job_id=job_id)
+    error = document["error"]
+    code, detail = _MEANING.get(error["code"], ("no_capacity", "No worker could run it."))
+    if code in ("no_capacity", "model_loading"):
+        headers["Retry-After"] = RETRY_SECONDS
+    return Problem(code, f"{error['detail'] or detail} Nothing was charged.", headers=headers, job_id=job_id)

@@ -1,0 +1,89 @@
+"""Waits for a job on behalf of a caller who is on the line."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from detection.enums import FINISHED, JobError, JobStatus
+from detection.queries.jobs import find_job
+from detection.services import answers, jobs, results
+from detection.services.redis import client
+from tenants.scope import organization_scope
+
+log = structlog.get_logger(__name__)
+
+# How often the caller's connection and, more seldom, the job's row are looked at.
+LOOK_SECONDS = 0.5
+ROW_SECONDS = 2.0
+# A worker that restarts gets this long before a call is told that there is none.
+GRACE_SECONDS = 3.0
+
+
+def wait(
+    organization_id: uuid.UUID,
+    job_id: uuid.UUID,
+    *,
+    seconds: float,
+    hung_up: Callable[[], bool] = lambda: False,
+    listen: bool = True,
+) -> dict[str, Any]:
+    """Return a job's document as soon as it is finished, or as it is after `seconds`.
+
+    A caller who hangs up before the job starts takes it back. When no worker lives that could start it, the job is
+    given up. With `listen=False` only the row is watched: somebody else takes the message.
+    """
+    began = time.monotonic()
+    looked = began
+    while True:
+        now = time.monotonic()
+        left = began + seconds - now
+        if left <= 0:
+            return _row(organization_id, job_id)
+        if document := _listen(job_id, min(left, LOOK_SECONDS), listen):
+            return document
+        if hung_up():
+            jobs.withdraw(organization_id, job_id, status=JobStatus.CANCELLED)
+            return _row(organization_id, job_id)
+        if not listen or time.monotonic() - looked >= ROW_SECONDS:
+            looked = time.monotonic()
+            document = _row(organization_id, job_id)
+            if document["status"] in FINISHED:
+                return document
+            if document["status"] == JobStatus.QUEUED and looked - began >= GRACE_SECONDS and not _a_worker_lives():
+                jobs.withdraw(
+                    organization_id,
+                    job_id,
+                    status=JobStatus.FAILED,
+                    error_code=JobError.NO_CAPACITY,
+                    detail="No worker is running.",
+                )
+                return _row(organization_id, job_id)
+
+
+def _listen(job_id: uuid.UUID, seconds: float, listen: bool) -> dict[str, Any] | None:
+    if listen:
+        try:
+            return results.wait(job_id, seconds)
+        except RedisError as error:
+            log.warning("results_away", error=str(error))
+    time.sleep(min(seconds, LOOK_SECONDS / 2))
+    return None
+
+
+def _row(organization_id: uuid.UUID, job_id: uuid.UUID) -> dict[str, Any]:
+    with organization_scope(organization_id):
+        return answers.document(find_job(job_id))
+
+
+def _a_worker_lives() -> bool:
+    """Say whether any worker's sign of life is there; True when Redis cannot tell."""
+    try:
+        return any(True for _ in client().scan_iter(match="worker:*", count=1000))
+    except RedisError:
+        return True
