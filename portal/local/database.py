@@ -60,7 +60,7 @@ def given_database(data: Path) -> DatabaseUrls:
     except psycopg.errors.InsufficientPrivilege as error:
         raise Failure(
             f"The role in DATABASE_URL may not make the role {APP_ROLE} ({error.diag.message_primary}). Give a role"
-            " with CREATEROLE, or make it yourself and give its address as DATABASE_URL and the owner's as DATABASE_OWNER_URL."
+            " with CREATEROLE, or make it yourself: DATABASE_URL is then its address, DATABASE_OWNER_URL the owner's."
         ) from error
     return DatabaseUrls(owner=url, app=as_role(url, APP_ROLE, password))
 
