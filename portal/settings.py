@@ -49,14 +49,18 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEVELOPMENT
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# What a browser may load on our pages: our own files, and nothing written into the page.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": [SELF],
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
         # Pictures that a person has just chosen are shown before they are sent.
-        "img-src": [SELF, "blob:", "data:"],
-        "object-src": [NONE],
-        "base-uri": [NONE],
+        "img-src": [SELF, "data:", "blob:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
         "form-action": [SELF],
+        "base-uri": [NONE],
         "frame-ancestors": [NONE],
         "upgrade-insecure-requests": not DEVELOPMENT,
     }
@@ -245,18 +249,3 @@ JOB_RUN_SECONDS = env.float("JOB_RUN_SECONDS", default=120.0)
 JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
 # The engine that finds nothing, for benchmarks of everything else.
 ALLOW_NULL_ENGINE = env.bool("ALLOW_NULL_ENGINE", default=False)
-
-# --- What a browser may load on our pages: our own files and nothing written into the page ---------------------------
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": ["'none'"],
-        "script-src": ["'self'"],
-        "style-src": ["'self'"],
-        "img-src": ["'self'", "data:", "blob:"],
-        "font-src": ["'self'"],
-        "connect-src": ["'self'"],
-        "form-action": ["'self'"],
-        "base-uri": ["'none'"],
-        "frame-ancestors": ["'none'"],
-    }
-}

@@ -5,6 +5,7 @@ A process of its own, so that the supervisor needs no Django and no other proces
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -23,7 +24,7 @@ def main(demo_file: str) -> int:
         with step("Migrations, as the owner of the tables"):
             call_command("migrate", database="owner", verbosity=0, interactive=False)
         with step("Models of the catalogue"):
-            call_command("models", "sync", verbosity=0)
+            call_command("models", "sync", stdout=io.StringIO())
         with step("Demo data"):
             call_command("seed_demo", demo_file)
     except (CommandError, DatabaseError) as error:

@@ -116,6 +116,8 @@ class Supervisor:
         if len(child.restarts) > RESTARTS_A_MINUTE:
             raise Failure(f"The {child.label} process keeps ending (status {status}): its own words stand above.")
         say(f"The {child.label} process ended with status {status}; starting it again.")
+        if child.process:
+            processes.stop(child.process)  # what it had started itself and left behind
         self._launch(child)
 
 

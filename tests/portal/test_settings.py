@@ -73,7 +73,7 @@ def test_a_missing_secret_file_fails_loudly(name: str, tmp_path: Path) -> None:
 
 
 def test_every_variable_is_in_the_example() -> None:
-    documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     read = set(re.findall(r"\benv(?:\.\w+)?\(\s*\"([A-Z_]+)\"", (ROOT / "portal/settings.py").read_text()))
     read |= set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", (ROOT / "deploy/gunicorn.conf.py").read_text()))
     read |= set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
@@ -82,7 +82,7 @@ def test_every_variable_is_in_the_example() -> None:
 
 
 def test_the_example_documents_nothing_that_is_not_read() -> None:
-    documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     sources = "".join(
         path.read_text()
         for path in [ROOT / "portal/settings.py", ROOT / "deploy/gunicorn.conf.py", ROOT / "docker-compose.yml"]
