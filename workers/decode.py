@@ -37,4 +37,4 @@ def decode(content: bytes) -> NDArray[np.uint8]:
         raise DecodeError(JobError.INVALID_IMAGE, "The image cannot be decoded.") from error
     if image is None:
         raise DecodeError(JobError.INVALID_IMAGE, "The image is broken or cut off.")
-    return image  # type: ignore[return-value]
+    return image

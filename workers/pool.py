@@ -103,12 +103,12 @@ def build(version: ModelVersion) -> Engine:
     )
     match version.engine:
         case EngineKind.ONNX:
-            from workers.engines.onnx import OnnxEngine  # noqa: PLC0415 loading a library only when a model needs it
+            from workers.engines.onnx import OnnxEngine
 
             return OnnxEngine(model, threads=settings.INFERENCE_THREADS)
         case EngineKind.TORCH:
             try:
-                from workers.engines.torch import TorchEngine  # noqa: PLC0415 torch is an extra
+                from workers.engines.torch import TorchEngine
             except ImportError as error:
                 raise EngineError(
                     f"{version.file} needs torch: install the extra, pip install tokensight[torch]"

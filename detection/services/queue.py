@@ -1,0 +1,175 @@
+"""The queue of jobs: who works on what, and for how long.
+
+A job row that is `queued` waits; a worker claims it, holds it by a lease that it renews, and settles it
+(detection/services/settlement.py). A worker that dies renews nothing, and its jobs go back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import connection
+
+from detection.enums import JobError, JobStatus
+from detection.models import Job
+from detection.services import doorbell, settlement
+from tenants.scope import platform_scope
+
+# A queued job that nobody has claimed for this long gets another doorbell, in case the first was lost.
+UNHEARD_SECONDS = 2.0
+SWEEP_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in a worker's hands. `attempt` tells this claim from any other of the same job."""
+
+    job_id: uuid.UUID
+    attempt: int
+    parameters: dict[str, Any]
+
+
+# The clock of fair share follows the first job taken of each class. Its rows are locked in order, since one batch may
+# take jobs of several classes. A claim lost to a power cut only leaves the job queued: it need not wait for the disk.
+_CLAIM = """
+WITH picked AS (
+    SELECT id FROM detection_job
+     WHERE status = 'queued' AND model_version_id = %(version)s AND img_size = %(img_size)s
+     ORDER BY priority_class, virtual_finish, id
+     LIMIT %(limit)s
+       FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE detection_job AS job
+       SET status = 'running', worker = %(worker)s, attempts = attempts + 1, claimed_at = %(now)s, started_at = %(now)s,
+           lease_expires_at = %(lease)s,
+           queue_ms = GREATEST(0, extract(epoch FROM %(now)s - created_at) * 1000)
+      FROM picked WHERE job.id = picked.id
+    RETURNING job.id, job.attempts, job.parameters, job.priority_class, job.virtual_finish
+), served AS (
+    SELECT priority_class, min(virtual_finish) AS reached FROM claimed GROUP BY priority_class
+), clock AS MATERIALIZED (
+    SELECT priority_class, reached FROM detection_virtualtime JOIN served USING (priority_class)
+     ORDER BY priority_class FOR UPDATE OF detection_virtualtime
+), moved AS (
+    UPDATE detection_virtualtime AS t SET now = clock.reached
+      FROM clock WHERE t.priority_class = clock.priority_class AND t.now < clock.reached
+)
+SELECT id, attempts, parameters FROM claimed
+ORDER BY priority_class, virtual_finish, id
+"""
+
+
+def claim(
+    *, version_id: uuid.UUID, img_size: int, limit: int, worker: str, lease: dt.timedelta, now: dt.datetime
+) -> list[Claim]:
+    """Take up to `limit` waiting jobs of one model version and size, in fair-share order.
+
+    Locks the jobs it takes, skipping those that another worker is taking, and then the clocks of their classes.
+    """
+    values: dict[str, Any] = {
+        "version": version_id,
+        "img_size": img_size,
+        "limit": limit,
+        "worker": worker,
+        "now": now,
+        "lease": now + lease,
+    }
+    with platform_scope("claim jobs"), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+        cursor.execute(_CLAIM, values)
+        return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters in cursor.fetchall()]
+
+
+def give_back(*, claims: Sequence[Claim], worker: str) -> int:
+    """Put claimed jobs back that were never started, as if they had not been claimed; return how many were."""
+    with platform_scope("give jobs back"), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE detection_job AS job"
+            " SET status = 'queued', worker = '', attempts = attempts - 1, claimed_at = NULL, started_at = NULL,"
+            "     lease_expires_at = NULL, queue_ms = NULL"
+            " FROM unnest(%s::uuid[], %s::int[]) AS mine (id, attempt)"
+            " WHERE job.id = mine.id AND job.attempts = mine.attempt AND job.worker = %s AND job.status = 'running'",
+            [[claim.job_id for claim in claims], [claim.attempt for claim in claims], worker],
+        )
+        return cursor.rowcount
+
+
+def renew_leases(*, worker: str, lease: dt.timedelta, now: dt.datetime) -> int:
+    """Hold on to the jobs of a living worker, but not to those that run longer than any job may; return how many."""
+    with platform_scope("renew leases"), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+        cursor.execute(
+            "UPDATE detection_job SET lease_expires_at = %s"
+            " WHERE status = 'running' AND worker = %s AND lease_expires_at IS NOT NULL AND claimed_at > %s",
+            [now + lease, worker, now - dt.timedelta(seconds=settings.JOB_RUN_SECONDS)],
+        )
+        return cursor.rowcount
+
+
+def requeue_lost(*, now: dt.datetime) -> int:
+    """Take jobs from workers that no longer renew their leases; return how many.
+
+    They wait again, and after the last attempt they fail, give their holds back and cost nothing. Skips jobs that are
+    locked: whoever has them is about to settle them.
+    """
+    with platform_scope("requeue lost jobs"):
+        lost = list(
+            Job.objects.select_for_update(skip_locked=True)
+            .filter(status=JobStatus.RUNNING, lease_expires_at__lt=now)
+            .order_by("lease_expires_at")[:SWEEP_LIMIT]
+        )
+        again = [job for job in lost if job.attempts < settings.JOB_ATTEMPTS]
+        Job.objects.filter(id__in=[job.id for job in again]).update(
+            status=JobStatus.QUEUED, worker="", claimed_at=None, started_at=None, lease_expires_at=None, queue_ms=None
+        )
+        documents = settlement.fail(
+            [job for job in lost if job.attempts >= settings.JOB_ATTEMPTS],
+            code=JobError.WORKER_LOST,
+            detail=f"The workers that ran it were lost {settings.JOB_ATTEMPTS} times.",
+            now=now,
+        )
+    settlement.hand_over(documents)
+    _ring_for({(job.model_version_id, job.img_size, job.priority_class) for job in again})
+    return len(lost)
+
+
+def fail_overdue(*, now: dt.datetime) -> int:
+    """Fail jobs that waited for a worker longer than a job may live; return how many. They cost nothing."""
+    with platform_scope("fail overdue jobs"):
+        overdue = list(
+            Job.objects.select_for_update(skip_locked=True)
+            .filter(status=JobStatus.QUEUED, created_at__lt=now - dt.timedelta(seconds=settings.JOB_LIFE_SECONDS))
+            .order_by("created_at")[:SWEEP_LIMIT]
+        )
+        documents = settlement.fail(
+            overdue, code=JobError.TIMED_OUT, detail="No worker was free for it in its time.", now=now
+        )
+    settlement.hand_over(documents)
+    return len(overdue)
+
+
+def ring_for_waiting(*, now: dt.datetime) -> int:
+    """Ring again for jobs that nobody seems to have heard of; return how many kinds of job that were."""
+    with platform_scope("ring for waiting jobs"):
+        waiting = set(
+            Job.objects.filter(
+                status=JobStatus.QUEUED, created_at__lt=now - dt.timedelta(seconds=UNHEARD_SECONDS)
+            ).values_list("model_version_id", "img_size", "priority_class")
+        )
+    _ring_for(waiting)
+    return len(waiting)
+
+
+def _ring_for(kinds: set[tuple[uuid.UUID, int, int]]) -> None:
+    for version_id, img_size, priority_class in sorted(kinds, key=lambda kind: kind[2]):
+        doorbell.ring(version_id, img_size, priority_class)
+
+
+def _json(value: Any) -> dict[str, Any]:
+    return orjson.loads(value) if isinstance(value, str) else value

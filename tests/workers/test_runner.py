@@ -1,0 +1,162 @@
+"""From a doorbell to settled jobs, with a real pool and an engine that does as the test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from billing.models import Account
+from detection.enums import Engine as EngineKind
+from detection.enums import JobError, JobStatus
+from detection.models import ModelVersion
+from detection.queries import catalogue as reading
+from detection.services import blobs, catalogue, doorbell
+from tenants.scope import platform_scope
+from tests.detection.conftest import METADATA
+from tests.detection.images import picture, png_header
+from tests.factories.billing import assert_ledger_clean, balance_of, make_account, make_wallet
+from tests.factories.jobs import PARAMETERS, job_now, queue_job
+from tests.factories.tenants import make_organization
+from workers.engines.base import EngineError, RawDetections
+from workers.engines.null import NullEngine
+from workers.machine import Machine
+from workers.pool import LoadedModel
+from workers.runner import run_jobs
+
+pytestmark = pytest.mark.django_db
+
+
+class Scripted(NullEngine):
+    """Finds one box in every image, and fails on batches with a picture of the width that it cannot bear."""
+
+    unbearable = 0
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def infer(self, images: Sequence[np.ndarray], img_size: int, *, confidence: float) -> list[RawDetections]:
+        self.batches.append(len(images))
+        if any(image.shape[1] == self.unbearable for image in images):
+            raise ValueError("cannot bear this picture")
+        return super().infer(images, img_size, confidence=confidence)
+
+
+@pytest.fixture
+def version(db: None) -> ModelVersion:
+    reading.forget()
+    catalogue.sync()
+    with platform_scope("test data"):
+        return catalogue.register_version(METADATA, path="", engine=EngineKind.NULL)
+
+
+@pytest.fixture
+def engine() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def machine(engine: Scripted, version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    machine = Machine()
+    monkeypatch.setattr(machine.models, "get", lambda *_: LoadedModel("blank-n@1.0.0", engine, ("open", "short"), 0))
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def account(db: None) -> Account:
+    return make_account(make_wallet(make_organization(), 100_000), 50_000)
+
+
+def test_what_waits_is_done_in_batches(
+    machine: Machine, engine: Scripted, account: Account, version: ModelVersion, settings
+) -> None:
+    jobs = [queue_job(account, version, content=picture("JPEG", (64, 48))) for _ in range(6)]
+    settings.INFERENCE_BATCH_SIZE = 4
+    assert run_jobs(machine, version.id, 640) == 6
+    assert engine.batches == [4, 2]
+    for job in jobs:
+        done = job_now(job)
+        assert done.status == JobStatus.SUCCEEDED
+        assert done.result == [{"class_id": 0, "class_name": "open", "confidence": 1.0, "bbox": [0.0, 0.0, 64.0, 48.0]}]
+        assert done.inference_ms is not None
+    assert balance_of(account).posted_mtok == 50_000 - 6 * 700
+    assert_ledger_clean()
+
+
+def test_one_bad_picture_fails_alone(
+    machine: Machine, engine: Scripted, account: Account, version: ModelVersion
+) -> None:
+    good = queue_job(account, version, content=picture())
+    cut = queue_job(account, version, content=picture("JPEG", (640, 480))[:3000])
+    bomb = queue_job(account, version, content=png_header(60_000, 60_000))
+    lost = queue_job(account, version)
+    run_jobs(machine, version.id, 640)
+    assert job_now(good).status == JobStatus.SUCCEEDED
+    assert [job_now(job).error_code for job in (cut, bomb, lost)] == [
+        JobError.INVALID_IMAGE,
+        JobError.IMAGE_TOO_LARGE,
+        JobError.INPUT_LOST,
+    ]
+    assert engine.batches == [1]
+    assert (balance_of(account).posted_mtok, balance_of(account).held_mtok) == (49_300, 0)
+
+
+def test_a_picture_that_breaks_the_batch_fails_alone(
+    machine: Machine, engine: Scripted, account: Account, version: ModelVersion
+) -> None:
+    engine.unbearable = 99
+    good = [queue_job(account, version, content=picture("PNG", (64, 48))) for _ in range(2)]
+    bad = queue_job(account, version, content=picture("PNG", (99, 48)))
+    run_jobs(machine, version.id, 640)
+    assert engine.batches == [3, 1, 1, 1]
+    assert [job_now(job).status for job in good] == [JobStatus.SUCCEEDED] * 2
+    assert (job_now(bad).error_code, job_now(bad).charged_mtok) == (JobError.INFERENCE_FAILED, 0)
+    assert balance_of(account).posted_mtok == 50_000 - 2 * 700
+
+
+def test_each_request_has_its_own_filters(machine: Machine, account: Account, version: ModelVersion) -> None:
+    all_of_them = queue_job(account, version, content=picture())
+    other_class = queue_job(account, version, content=picture(), parameters={**PARAMETERS, "classes": [1]})
+    none = queue_job(account, version, content=picture(), parameters={**PARAMETERS, "max_det": 0})
+    run_jobs(machine, version.id, 640)
+    assert [job_now(job).prediction_count for job in (all_of_them, other_class, none)] == [1, 0, 0]
+
+
+def test_a_model_that_cannot_be_loaded_costs_nothing(
+    machine: Machine, account: Account, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> LoadedModel:
+        raise EngineError("no such file")
+
+    monkeypatch.setattr(machine.models, "get", broken)
+    job = queue_job(account, version, content=picture())
+    run_jobs(machine, version.id, 640)
+    assert job_now(job).error_code == JobError.MODEL_UNAVAILABLE
+    assert (balance_of(account).posted_mtok, balance_of(account).held_mtok) == (50_000, 0)
+
+
+def test_a_stopping_worker_gives_back_what_it_has_not_begun(
+    machine: Machine, engine: Scripted, account: Account, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rings: list[tuple] = []
+    monkeypatch.setattr(doorbell, "ring", lambda *kind: rings.append(kind))
+    job = queue_job(account, version, content=picture())
+    machine.stopping.set()
+    assert run_jobs(machine, version.id, 640) == 0
+    assert (job_now(job).status, job_now(job).attempts) == (JobStatus.QUEUED, 0)
+    assert rings == [(version.id, 640)]
+    assert engine.batches == []
+
+
+def test_an_input_that_comes_a_moment_late_is_waited_for(
+    machine: Machine, account: Account, version: ModelVersion
+) -> None:
+    job = queue_job(account, version)
+    late = threading.Timer(0.1, blobs.put, [job.id, picture()])
+    late.start()
+    run_jobs(machine, version.id, 640)
+    late.join()
+    assert job_now(job).status == JobStatus.SUCCEEDED

@@ -1,0 +1,100 @@
+"""One worker process: its name, its models, its hold on the jobs in its hands, and how it says that it lives."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import cv2
+import orjson
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from detection.models import Model
+from detection.services import queue
+from detection.services.redis import client
+from workers.engines.base import EngineError
+from workers.pool import ModelPool
+
+log = structlog.get_logger(__name__)
+
+ALIVE_SECONDS = 10
+
+
+class Machine:
+    """What all batches of this process share."""
+
+    def __init__(self) -> None:
+        # No two processes ever have the same name, so a lease tells for sure who has a job.
+        self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.models = ModelPool(settings.MODEL_MEMORY_BYTES)
+        self.decoders = ThreadPoolExecutor(settings.CPUS, thread_name_prefix="decode")
+        self.lease = dt.timedelta(seconds=settings.JOB_LEASE_SECONDS)
+        self.stopping = threading.Event()
+        self._stopped = threading.Event()
+        # Images of a batch are decoded side by side; OpenCV's own threads would only get in their way.
+        cv2.setNumThreads(1)
+
+    def start(self) -> None:
+        """Begin to renew leases and to report that this worker lives, and load the models that are to be warm."""
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop the heartbeat. Jobs still in hand go back when their leases run out."""
+        self._stopped.set()
+        self.decoders.shutdown(wait=False)
+        try:
+            client().delete(self._key)
+        except RedisError:
+            log.warning("worker_not_signed_off", worker=self.id)
+
+    @property
+    def _key(self) -> str:
+        return f"worker:{self.id}"
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                client().set(self._key, orjson.dumps(self._report()), ex=ALIVE_SECONDS)
+                queue.renew_leases(worker=self.id, lease=self.lease, now=timezone.now())
+            except (RedisError, DatabaseError):
+                # The next beat tries again; if none gets through, the jobs rightly go to others.
+                log.warning("heartbeat_failed", worker=self.id, exc_info=True)
+                connection.close()
+            if self._stopped.wait(settings.JOB_LEASE_SECONDS / 3):
+                connection.close()
+                return
+
+    def _report(self) -> dict[str, object]:
+        return {
+            "models": self.models.names(),
+            "batch_size": settings.INFERENCE_BATCH_SIZE,
+            "threads": settings.WORKER_THREADS,
+            "stopping": self.stopping.is_set(),
+        }
+
+    def _warm_up(self) -> None:
+        try:
+            for model in Model.objects.filter(name__in=settings.WARM_MODELS).prefetch_related("versions"):
+                for version in model.versions.all():
+                    if version.installed and not self.stopping.is_set():
+                        self.models.get(version.id, version.default_img_size)
+        except (EngineError, DatabaseError):
+            log.warning("warm_up_failed", exc_info=True)
+        finally:
+            connection.close()
+
+
+@lru_cache(maxsize=1)
+def machine() -> Machine:
+    """Return this process's machine, made on the first call."""
+    return Machine()

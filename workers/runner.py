@@ -1,0 +1,140 @@
+"""Runs jobs: claim a batch, fetch and decode its images, infer, filter for each request, settle; until none waits."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import structlog
+from django.conf import settings
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from detection.enums import JobError
+from detection.services import blobs, doorbell, queue, settlement
+from detection.services.queue import Claim
+from detection.services.settlement import Outcome
+from workers.decode import DecodeError, decode
+from workers.engines.base import EngineError, RawDetections
+from workers.machine import Machine
+from workers.nms import select
+from workers.pool import LoadedModel
+
+log = structlog.get_logger(__name__)
+
+Image = NDArray[np.uint8]
+
+INPUT_PATIENCE_SECONDS = 0.5
+
+
+def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
+    """Work off what waits for one model version at one size; return how many jobs were done.
+
+    Stops early when the machine is stopping: what was claimed but not begun goes back, and another worker is called.
+    """
+    done = 0
+    while True:
+        doorbell.answer(version_id, img_size)
+        claims = queue.claim(
+            version_id=version_id,
+            img_size=img_size,
+            limit=settings.INFERENCE_BATCH_SIZE,
+            worker=machine.id,
+            lease=machine.lease,
+            now=timezone.now(),
+        )
+        if not claims:
+            return done
+        if machine.stopping.is_set():
+            queue.give_back(claims=claims, worker=machine.id)
+            doorbell.ring(version_id, img_size)
+            return done
+        outcomes = _run(machine, claims, version_id, img_size)
+        settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
+        done += len(claims)
+
+
+def _run(machine: Machine, claims: Sequence[Claim], version_id: uuid.UUID, img_size: int) -> list[Outcome]:
+    """Return one outcome per claim; whatever is wrong with one of them is its own."""
+    try:
+        model = machine.models.get(version_id, img_size)
+    except EngineError as error:
+        log.error("model_unavailable", version=str(version_id), reason=str(error))
+        detail = "The model could not be loaded."
+        return [_failure(claim, JobError.MODEL_UNAVAILABLE, detail) for claim in claims]
+    contents = _fetch(claims)
+    # One image is not worth the way to another thread and back.
+    each: Callable = machine.decoders.map if len(claims) > 1 else map
+    decoded = list(each(_decode, claims, contents))
+    failures = [outcome for outcome in decoded if isinstance(outcome, Outcome)]
+    ready = [(claim, image) for claim, image in zip(claims, decoded, strict=True) if not isinstance(image, Outcome)]
+    return failures + (_infer(model, ready, img_size) if ready else [])
+
+
+def _fetch(claims: Sequence[Claim]) -> list[bytes | None]:
+    """Return the inputs of jobs; None where one is lost.
+
+    A job is in the queue a moment before its input is stored, and a busy worker may be that quick: it waits a little.
+    """
+    deadline = time.monotonic() + INPUT_PATIENCE_SECONDS
+    while True:
+        contents = blobs.get_many([claim.job_id for claim in claims])
+        if None not in contents or time.monotonic() > deadline:
+            return contents
+        time.sleep(0.005)
+
+
+def _decode(claim: Claim, content: bytes | None) -> Image | Outcome:
+    if content is None:
+        return _failure(claim, JobError.INPUT_LOST, "The image was lost before it was processed; send it again.")
+    try:
+        return decode(content)
+    except DecodeError as error:
+        return _failure(claim, error.code, str(error))
+
+
+def _infer(model: LoadedModel, ready: Sequence[tuple[Claim, Image]], img_size: int) -> list[Outcome]:
+    claims, images = zip(*ready, strict=True)
+    started = time.perf_counter()
+    try:
+        found = model.engine.infer(images, img_size, confidence=min(claim.parameters["conf"] for claim in claims))
+        elapsed = (time.perf_counter() - started) * 1000
+        return [
+            _success(model, claim, image, raw, elapsed) for claim, image, raw in zip(claims, images, found, strict=True)
+        ]
+    except Exception:
+        # Libraries raise what they like, and the fault may lie with any one of the images.
+        log.exception("inference_failed", model=model.name, jobs=[str(claim.job_id) for claim in claims])
+    if len(ready) == 1:
+        return [_failure(claims[0], JobError.INFERENCE_FAILED, "The model failed on this image.")]
+    return [outcome for one in ready for outcome in _infer(model, [one], img_size)]
+
+
+def _success(model: LoadedModel, claim: Claim, image: Image, raw: RawDetections, elapsed_ms: float) -> Outcome:
+    wanted = claim.parameters
+    found = select(
+        raw,
+        confidence=wanted["conf"],
+        iou=wanted["iou"],
+        max_det=wanted["max_det"],
+        classes=wanted.get("classes") or (),
+    )
+    predictions = [
+        {
+            "class_id": class_id,
+            "class_name": model.classes[class_id],
+            "confidence": round(score, 4),
+            "bbox": [round(side, 2) for side in box],
+        }
+        for box, score, class_id in zip(
+            found.boxes.tolist(), found.scores.tolist(), found.class_ids.tolist(), strict=True
+        )
+    ]
+    height, width = image.shape[:2]
+    return Outcome(claim.job_id, claim.attempt, predictions, width, height, elapsed_ms)
+
+
+def _failure(claim: Claim, code: JobError, detail: str) -> Outcome:
+    return Outcome(claim.job_id, claim.attempt, error_code=code, error_detail=detail)

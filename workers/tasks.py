@@ -1,0 +1,70 @@
+"""The Celery tasks, by the names that the web calls them: thin doors to what does the work."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.utils import timezone
+
+from billing.services import expiry, holds
+from billing.services.verify import verify_ledger
+from detection.services import queue
+from workers.machine import machine
+from workers.runner import run_jobs as work_off
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="workers.run_jobs")
+def run_jobs(version_id: str, img_size: int) -> None:
+    """Answer a doorbell: run what waits for a model version at an image size (px)."""
+    work_off(machine(), uuid.UUID(version_id), img_size)
+
+
+@shared_task(name="workers.maintain")
+def maintain() -> None:
+    """Every two seconds: give lost jobs to other workers, end what is overdue, and ring for what nobody heard."""
+    now = timezone.now()
+    queue.requeue_lost(now=now)
+    queue.fail_overdue(now=now)
+    holds.expire_overdue_holds(now=now)
+    queue.ring_for_waiting(now=now)
+
+
+@shared_task(name="workers.expire")
+def expire() -> None:
+    """Every minute: move what is left of expired grants out of the accounts."""
+    expiry.expire_grants(now=timezone.now())
+
+
+@shared_task(name="workers.nightly")
+def nightly() -> None:
+    """Every night: recompute every balance from the entries, and say aloud if one is off."""
+    report = verify_ledger(now=timezone.now())
+    if not report.passed:
+        log.error("ledger_off", discrepancies=report.discrepancy_count, organizations=[off.slug for off in report.off])
+
+
+@worker_ready.connect
+def _start(sender: Any, **_: Any) -> None:
+    if _runs_jobs(sender.app):
+        machine().start()
+
+
+@worker_shutting_down.connect
+def _finish_batches(**_: Any) -> None:
+    machine().stopping.set()
+
+
+@worker_shutdown.connect
+def _stop(sender: Any, **_: Any) -> None:
+    if _runs_jobs(sender.app):
+        machine().stop()
+
+
+def _runs_jobs(app: Any) -> bool:
+    return "inference" in app.amqp.queues.consume_from
