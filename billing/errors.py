@@ -53,3 +53,23 @@ class CapBelowDrawn(LedgerError):
     def __init__(self, drawn_mtok: int) -> None:
         super().__init__(f"{drawn_mtok} mtok were drawn already.")
         self.drawn_mtok = drawn_mtok
+
+
+class SubTokenError(Exception):
+    """Something that sub-tokens and team pools refuse; `str(error)` says to a person why."""
+
+
+class SubTokenUnknown(SubTokenError):
+    """There is no such sub-token in this organization."""
+
+
+class TeamUnknown(SubTokenError):
+    """There is no such team in this organization."""
+
+
+class ExpiryOutOfRange(SubTokenError):
+    """A sub-token must end in the future, and no later than the plan allows."""
+
+
+class NoQuota(SubTokenError):
+    """The slice draws on its parent without a quota, so there is none to raise or to lower."""

@@ -38,3 +38,11 @@ class ScopeNotYours(TenantsError):
 
 class NotFound(TenantsError):
     message = _("There is nothing here, or it is not yours to see.")
+
+
+class KeyUsedForOther(TenantsError):
+    message = _("This idempotency key was used for a different request.")
+
+
+class KeyInUse(TenantsError):
+    message = _("A request with this idempotency key is still being worked on.")

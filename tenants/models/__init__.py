@@ -1,7 +1,18 @@
 from tenants.models.audit import AuditEvent
+from tenants.models.idempotency import IdempotencyRecord
 from tenants.models.management_keys import ManagementKey
 from tenants.models.organizations import Membership, Organization, Role, Team
 from tenants.models.tenant import TenantModel
 from tenants.models.users import User
 
-__all__ = ["AuditEvent", "ManagementKey", "Membership", "Organization", "Role", "Team", "TenantModel", "User"]
+__all__ = [
+    "AuditEvent",
+    "IdempotencyRecord",
+    "ManagementKey",
+    "Membership",
+    "Organization",
+    "Role",
+    "Team",
+    "TenantModel",
+    "User",
+]

@@ -1,0 +1,93 @@
+"""Views under management keys: permission, scope and idempotency of each request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import orjson
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.authentication import ManagementCredential, ManagementKeyAuthentication
+from tenants.api.json import dumps
+from tenants.api.problems import Problem
+from tenants.api.views import ApiView
+from tenants.errors import KeyInUse, KeyUsedForOther
+from tenants.permissions import Permission
+from tenants.scope import organization_scope
+from tenants.services.idempotency import do_once
+
+LONGEST_KEY = 255
+SECRET = "secret"  # noqa: S105 the name of the member
+
+View = TypeVar("View", bound="ManagementView")
+Rest = ParamSpec("Rest")
+Handler = Callable[Concatenate[View, Request, Rest], Response]
+
+
+class ManagementView(ApiView):
+    """A view for management keys. Its methods are decorated with `permitted`."""
+
+    authentication_classes = [ManagementKeyAuthentication]
+
+
+def management_credential(request: Request) -> ManagementCredential:
+    """Return the management key that the request was authenticated by."""
+    return cast("ManagementCredential", request.auth)
+
+
+def permitted(permission: Permission) -> Callable[[Handler], Handler]:
+    """Let a method run only for a key with `permission`, in one transaction and scope of the key's organization.
+
+    A POST with an `Idempotency-Key` is done once: when it comes again, its first answer is given again, without the
+    secret that it may have shown, and with `Idempotent-Replayed: true`. Refused requests may be sent again as they are.
+    """
+
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        def handle(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+            credential = management_credential(request)
+            credential.require(permission)
+            with organization_scope(credential.organization_id):
+                key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+                if key is None:
+                    return handler(view, request, *args, **kwargs)
+                return _answer_once(request, key, lambda: handler(view, request, *args, **kwargs))
+
+        handle.permission = permission  # type: ignore[attr-defined]
+        return handle
+
+    return decorate
+
+
+def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> Response:
+    if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise Problem("invalid_request", f"An Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters.")
+    first: list[Response] = []
+
+    def work() -> tuple[int, str]:
+        response = answer()
+        first.append(response)
+        kept = {**response.data, SECRET: None} if SECRET in response.data else response.data
+        return response.status_code, dumps(kept).decode()
+
+    try:
+        outcome = do_once(
+            organization_id=management_credential(request).organization_id,
+            key=key,
+            route=f"{request.method} {request.path}",
+            request_hash=hashlib.sha256(orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+            work=work,
+            now=timezone.now(),
+        )
+    except KeyUsedForOther as error:
+        raise Problem("idempotency_mismatch", str(error)) from error
+    except KeyInUse as error:
+        raise Problem("conflict", str(error), headers={"Retry-After": "1"}) from error
+    if not outcome.replayed:
+        return first[0]
+    return Response(orjson.Fragment(outcome.body), status=outcome.status, headers={"Idempotent-Replayed": "true"})
