@@ -44,6 +44,8 @@ def evaluate(weights: Path, data: Path, *, img_size: int, split: str = "test", b
         device="cpu",
         workers=0,
         rect=False,
+        # Not "without suppression" but "with the head that needs none", as the ONNX model has it.
+        nms=False,
         plots=False,
         verbose=False,
         project=str(data.resolve().parent / "evaluation"),

@@ -25,12 +25,12 @@ SAMPLE_COUNT = 8
 
 
 def export_onnx(weights: Path, target: Path, img_size: int) -> None:
-    """Write `weights` as ONNX with free batch size, height and width, simplified, at `target`."""
+    """Write `weights` as ONNX at `target`: free batch size, height and width; the head that needs no NMS."""
     install()
     from ultralytics import YOLO
 
     made = YOLO(str(weights), task="detect").export(
-        format="onnx", imgsz=img_size, dynamic=True, simplify=True, opset=17, device="cpu"
+        format="onnx", imgsz=img_size, dynamic=True, simplify=True, opset=17, device="cpu", nms=False
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(made, target)
