@@ -16,8 +16,8 @@ MIN_SIZE, MAX_SIZE, SIZE_STEP = 32, 1280, 32
 MAX_DETECTIONS = 300
 MAX_TAGS, MAX_TAG_NAME, MAX_TAG_VALUE = 16, 40, 120
 _TAG_NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,40}")
-_INTEGER = re.compile(r"[+-]?\d{1,9}")
-_NUMBER = re.compile(r"[+-]?(\d{1,9}(\.\d{0,18})?|\.\d{1,18})([eE][+-]?\d{1,3})?")
+_INTEGER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d{1,9}(\.\d{0,18})?|\.\d{1,18})([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
