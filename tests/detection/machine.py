@@ -1,0 +1,77 @@
+"""A worker for tests that is in the test's hands: the real queue and the real settlement, and predictions as told."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from detection.models import ModelVersion
+from detection.services import blobs, queue, settlement
+from detection.services.redis import client
+from detection.services.settlement import Outcome
+from workers.decode import DecodeError, decode
+
+FOUND = [{"class_id": 1, "class_name": "short", "confidence": 0.9, "bbox": [1.0, 2.0, 30.0, 40.0]}]
+LEASE = dt.timedelta(seconds=30)
+
+Look = Callable[[bytes], list[dict[str, Any]]]
+
+
+class Worker:
+    """Claims jobs of one version at 640 px, decodes them for real, and answers with what `look` returns or raises."""
+
+    def __init__(self, version: ModelVersion, look: Look) -> None:
+        self.version, self.look, self.batches, self.started = version, look, [], threading.Event()
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self.stopping.is_set():
+                client().set("worker:test", b"{}", ex=10)
+                claims = queue.claim(
+                    version_id=self.version.id, img_size=640, limit=8, worker="test", lease=LEASE, now=timezone.now()
+                )
+                if claims:
+                    self.started.set()
+                    self.batches.append(len(claims))
+                    outcomes = [self._outcome(claim) for claim in claims]
+                    settlement.settle(outcomes=outcomes, worker="test", now=timezone.now())
+                time.sleep(0.01)
+        finally:
+            connection.close()
+
+    def _outcome(self, claim: queue.Claim) -> Outcome:
+        for _ in range(100):
+            (content,) = blobs.get_many([claim.job_id])
+            if content is not None:
+                break
+            time.sleep(0.005)
+        try:
+            image = decode(content)
+            found = self.look(content)
+        except DecodeError as error:
+            return Outcome(claim.job_id, claim.attempt, error_code=error.code, error_detail=str(error))
+        except RuntimeError:
+            return Outcome(claim.job_id, claim.attempt, error_code="inference_failed", error_detail="It failed.")
+        height, width = image.shape[:2]
+        return Outcome(claim.job_id, claim.attempt, found, width, height, 1.0)
+
+
+@contextmanager
+def worker(version: ModelVersion, look: Look = lambda _: FOUND) -> Iterator[Worker]:
+    """Keep a worker running."""
+    running = Worker(version, look)
+    running.thread.start()
+    try:
+        yield running
+    finally:
+        running.stopping.set()
+        running.thread.join(timeout=10)

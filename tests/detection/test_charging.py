@@ -1,0 +1,243 @@
+"""What a call costs: the table of PRODUCT.md, row by row, through the API and a worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+import redis
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from detection.models import Job, ModelVersion
+from detection.services import blobs, doorbell
+from tenants.models import Organization
+from tenants.scope import platform_scope
+from tests.detection.conftest import Caller, make_caller
+from tests.detection.images import picture
+from tests.detection.machine import FOUND, Worker, worker
+from tests.factories.billing import assert_ledger_clean
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+
+
+@pytest.fixture
+def machine(version: ModelVersion) -> Any:
+    with worker(version) as running:
+        yield running
+
+
+def spent(caller: Caller, mtok: int) -> bool:
+    """Say whether that is what the caller has spent, with nothing held and the ledger exact."""
+    assert_ledger_clean()
+    balance = caller.balance()
+    return (balance.available_mtok, balance.held_mtok) == (10_000 - mtok, 0)
+
+
+def test_success_costs_the_price(caller: Caller, machine: Worker) -> None:
+    response = caller.send()
+    assert response.status_code == 200
+    body = response.json()
+    assert list(body) == ["id", "model", "task", "image", "predictions", "count", "usage", "timing"]
+    assert body["model"] == {"name": "blank-n", "version": "1.0.0"}
+    assert body["task"] == "detect"
+    assert (body["image"]["width"], body["image"]["height"]) == (64, 48)
+    assert (body["predictions"], body["count"]) == (FOUND, 1)
+    assert body["usage"] == {"tokens": 0.7, "remaining_tokens": 9.3, "cached": False, "price_book": 1}
+    assert set(body["timing"]) == {"queue_ms", "inference_ms", "total_ms"}
+    assert (response["Tokens-Used"], response["Tokens-Remaining"]) == ("0.7", "9.3")
+    assert response["RateLimit"].startswith('"requests"')
+    assert spent(caller, 700)
+    stored = caller.get(f"/v1/jobs/{body['id']}").json()
+    assert stored["status"] == "succeeded"
+    assert stored["predictions"] == body["predictions"]
+
+
+def test_the_same_again_costs_nothing(caller: Caller, machine: Worker) -> None:
+    first, again = caller.send(), caller.send()
+    assert again.json()["usage"] == {"tokens": 0, "remaining_tokens": 9.3, "cached": True, "price_book": 1}
+    assert again.json()["predictions"] == first.json()["predictions"]
+    assert again.json()["id"] != first.json()["id"]
+    assert again["Tokens-Used"] == "0"
+    assert spent(caller, 700)
+
+
+def test_an_answer_made_without_waiting_is_kept_too(caller: Caller, machine: Worker) -> None:
+    location = caller.send(prefer="respond-async")["Location"]
+    until(lambda: caller.get(location).json()["status"] == "succeeded")
+    assert caller.send().json()["usage"]["cached"]
+    assert spent(caller, 700)
+
+
+@pytest.mark.parametrize("change", ["conf", "image", "fresh", "stranger", "off"])
+def test_something_else_costs_again(
+    caller: Caller, outsider: Caller, machine: Worker, settings: Settings, change: str
+) -> None:
+    caller.send()
+    if change == "off":
+        settings.RESULT_CACHE_SECONDS = 0
+    second = {
+        "conf": lambda: caller.send(conf="0.3"),
+        "image": lambda: caller.send(picture("PNG", (65, 48))),
+        "fresh": lambda: caller.send(headers={"Cache-Control": "no-cache"}),
+        "stranger": outsider.send,
+        "off": caller.send,
+    }[change]()
+    assert second.json()["usage"]["cached"] is False
+    assert second.json()["usage"]["tokens"] == 0.7
+
+
+def test_a_colleague_s_answer_costs_nothing(caller: Caller, alpha: Organization, machine: Worker) -> None:
+    caller.send()
+    colleague = make_caller(alpha, 0)
+    body = colleague.send().json()
+    assert body["usage"] == {"tokens": 0, "remaining_tokens": 0, "cached": True, "price_book": 1}
+
+
+def test_our_fault_costs_nothing(caller: Caller, version: ModelVersion) -> None:
+    def fail(_: bytes) -> list:
+        raise RuntimeError
+
+    with worker(version, fail):
+        response = caller.send()
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert response["Tokens-Used"] == "0"
+    assert spent(caller, 0)
+
+
+def test_an_image_that_cannot_be_decoded_costs_nothing(caller: Caller, machine: Worker) -> None:
+    broken = bytearray(picture("PNG"))
+    broken[40:] = b"\0" * 40
+    response = caller.send(bytes(broken))
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_image")
+    assert spent(caller, 0)
+
+
+def test_without_any_worker_a_call_is_given_up_soon(caller: Caller) -> None:
+    began = time.monotonic()
+    response = caller.send()
+    assert (response.status_code, response.json()["code"]) == (503, "no_capacity")
+    assert response["Retry-After"]
+    assert time.monotonic() - began < 10
+    assert spent(caller, 0)
+
+
+def test_without_redis_a_call_is_refused_and_its_hold_goes_back(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(blobs, "put", away)
+    response = caller.send()
+    assert (response.status_code, response.json()["code"]) == (503, "no_capacity")
+    assert spent(caller, 0)
+
+
+def test_a_result_that_redis_lost_is_found_in_the_database(
+    caller: Caller, machine: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detection.services.results.wait", lambda _, timeout: time.sleep(timeout))
+    response = caller.send()
+    assert response.status_code == 200
+    assert response.json()["predictions"] == FOUND
+
+
+def test_a_wait_that_runs_out_is_answered_with_the_job(caller: Caller, version: ModelVersion) -> None:
+    def slow(_: bytes) -> list:
+        time.sleep(2.5)
+        return FOUND
+
+    with worker(version, slow):
+        response = caller.send(prefer="wait=1")
+        assert response.status_code == 202
+        assert response.json()["status"] == "running"
+        assert "Preference-Applied" not in response
+        until(lambda: caller.get(response["Location"]).json()["status"] == "succeeded")
+    assert spent(caller, 700)
+
+
+def test_a_repeated_key_replays_the_answer(caller: Caller, machine: Worker) -> None:
+    key = {"Idempotency-Key": "7"}
+    first, again = caller.send(headers=key), caller.send(headers=key)
+    assert first.json() == again.json()
+    assert spent(caller, 700)
+
+
+def test_a_repeated_key_waits_for_the_call_that_is_under_way(caller: Caller, version: ModelVersion) -> None:
+    def slow(_: bytes) -> list:
+        time.sleep(1.5)
+        return FOUND
+
+    answers: list[Any] = []
+
+    def call() -> None:
+        answers.append(caller.send(headers={"Idempotency-Key": "7"}).json())
+        connection.close()
+
+    with worker(version, slow) as running:
+        threads = [threading.Thread(target=call) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len({answer["id"] for answer in answers}) == 1
+    assert all(answer["predictions"] == FOUND for answer in answers)
+    assert running.batches == [1]
+    assert spent(caller, 700)
+
+
+def test_a_failure_is_not_replayed_but_tried_again(caller: Caller, version: ModelVersion) -> None:
+    attempts = iter([RuntimeError(), None])
+
+    def once(_: bytes) -> list:
+        if error := next(attempts):
+            raise error
+        return FOUND
+
+    key = {"Idempotency-Key": "7"}
+    with worker(version, once):
+        assert caller.send(headers=key).status_code == 500
+        assert caller.send(headers=key).status_code == 200
+    assert spent(caller, 700)
+
+
+def test_a_cancelled_call_tells_who_waits_for_it(caller: Caller) -> None:
+    answers: list[Any] = []
+
+    def call() -> None:
+        answers.append(caller.send())
+        connection.close()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: caller.get("/v1/jobs").json()["data"])
+    job_id = caller.get("/v1/jobs").json()["data"][0]["id"]
+    assert caller.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
+    thread.join()
+    assert (answers[0].status_code, answers[0].json()["code"]) == (409, "conflict")
+    assert spent(caller, 0)
+
+
+def test_the_log_keeps_what_a_call_was(caller: Caller, machine: Worker) -> None:
+    response = caller.send(headers={"X-Request-Id": "my-request-0001"})
+    with platform_scope("test"):
+        job = Job.objects.get(id=response.json()["id"])
+    assert job.request_id == "my-request-0001"
+    assert job.client_ip == "127.0.0.1"
+    assert (job.img_size, job.charged_mtok, job.prediction_count, job.status) == (640, 700, 1, "succeeded")
+
+
+def until(what: Any, seconds: float = 15) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
