@@ -247,5 +247,6 @@ JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=6.0)
 # A job that runs longer than this is taken from its worker.
 JOB_RUN_SECONDS = env.float("JOB_RUN_SECONDS", default=120.0)
 JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
-# The engine that finds nothing, for benchmarks of everything else.
+# The engine without a model, for benchmarks and tests of everything else; each batch takes it so many seconds.
 ALLOW_NULL_ENGINE = env.bool("ALLOW_NULL_ENGINE", default=False)
+NULL_ENGINE_SECONDS = env.float("NULL_ENGINE_SECONDS", default=0.0)

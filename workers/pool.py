@@ -115,5 +115,5 @@ def build(version: ModelVersion) -> Engine:
                 ) from error
             return TorchEngine(model, threads=settings.INFERENCE_THREADS, half=settings.INFERENCE_HALF)
         case EngineKind.NULL if settings.ALLOW_NULL_ENGINE:
-            return NullEngine(model)
+            return NullEngine(model, seconds=settings.NULL_ENGINE_SECONDS)
     raise EngineError(f"The engine {version.engine!r} is not allowed here.")

@@ -8,23 +8,22 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from billing.models import Account
+from billing.models import SubToken
 from detection.enums import JobError, JobStatus
 from detection.models import Job, ModelVersion, VirtualTime
 from detection.services import doorbell, queue, results
 from detection.services.redis import client
 from tenants.scope import platform_scope
-from tests.factories.billing import assert_ledger_clean, balance_of, make_account, make_wallet
-from tests.factories.jobs import job_now, queue_job
-from tests.factories.tenants import make_organization
+from tests.factories.billing import assert_ledger_clean, balance_of
+from tests.factories.jobs import job_now, make_spender, queue_job
 
 pytestmark = pytest.mark.django_db
 LEASE = timedelta(seconds=6)
 
 
 @pytest.fixture
-def account(db: None) -> Account:
-    return make_account(make_wallet(make_organization(), 100_000), 50_000)
+def sub_token(db: None) -> SubToken:
+    return make_spender()
 
 
 @pytest.fixture
@@ -42,10 +41,10 @@ def claim(
     )
 
 
-def test_a_claim_takes_its_kind_of_job_only(account: Account, version: ModelVersion) -> None:
-    wanted = queue_job(account, version)
-    queue_job(account, version, img_size=320)
-    queue_job(account, version, status=JobStatus.CANCELLED)
+def test_a_claim_takes_its_kind_of_job_only(sub_token: SubToken, version: ModelVersion) -> None:
+    wanted = queue_job(sub_token, version)
+    queue_job(sub_token, version, img_size=320)
+    queue_job(sub_token, version, status=JobStatus.CANCELLED)
     claims = claim(version)
     assert [(c.job_id, c.attempt) for c in claims] == [(wanted.id, 1)]
     assert claims[0].parameters == wanted.parameters
@@ -55,29 +54,29 @@ def test_a_claim_takes_its_kind_of_job_only(account: Account, version: ModelVers
     assert claim(version) == []
 
 
-def test_the_order_is_priority_then_fair_share(account: Account, version: ModelVersion) -> None:
-    late = queue_job(account, version, virtual_finish=30)
-    low = queue_job(account, version, priority_class=2, virtual_finish=1)
-    early = queue_job(account, version, virtual_finish=10)
-    high = queue_job(account, version, priority_class=0, virtual_finish=99)
+def test_the_order_is_priority_then_fair_share(sub_token: SubToken, version: ModelVersion) -> None:
+    late = queue_job(sub_token, version, virtual_finish=30)
+    low = queue_job(sub_token, version, priority_class=2, virtual_finish=1)
+    early = queue_job(sub_token, version, virtual_finish=10)
+    high = queue_job(sub_token, version, priority_class=0, virtual_finish=99)
     assert [c.job_id for c in claim(version, 3)] == [high.id, early.id, late.id]
     assert [c.job_id for c in claim(version, 3)] == [low.id]
 
 
 def test_virtual_time_follows_the_first_job_of_each_class_and_never_goes_back(
-    account: Account, version: ModelVersion
+    sub_token: SubToken, version: ModelVersion
 ) -> None:
     for priority_class, finish in ((1, 50.0), (1, 40.0), (2, 7.0)):
-        queue_job(account, version, priority_class=priority_class, virtual_finish=finish)
+        queue_job(sub_token, version, priority_class=priority_class, virtual_finish=finish)
     claim(version)
     assert dict(VirtualTime.objects.values_list("priority_class", "now")) == {0: 0.0, 1: 40.0, 2: 7.0}
-    queue_job(account, version, virtual_finish=20.0)
+    queue_job(sub_token, version, virtual_finish=20.0)
     claim(version)
     assert VirtualTime.objects.get(priority_class=1).now == 40.0
 
 
-def test_what_was_not_started_goes_back_as_if_nothing_had_happened(account: Account, version: ModelVersion) -> None:
-    job = queue_job(account, version)
+def test_what_was_not_started_goes_back_as_if_nothing_had_happened(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
     claims = claim(version)
     assert queue.give_back(claims=claims, worker="somebody else") == 0
     assert queue.give_back(claims=claims, worker="w1") == 1
@@ -85,8 +84,8 @@ def test_what_was_not_started_goes_back_as_if_nothing_had_happened(account: Acco
     assert (back.status, back.worker, back.attempts, back.claimed_at) == (JobStatus.QUEUED, "", 0, None)
 
 
-def test_a_renewed_lease_keeps_a_job(account: Account, version: ModelVersion, rings: list) -> None:
-    job, now = queue_job(account, version), timezone.now()
+def test_a_renewed_lease_keeps_a_job(sub_token: SubToken, version: ModelVersion, rings: list) -> None:
+    job, now = queue_job(sub_token, version), timezone.now()
     claim(version, now=now)
     assert queue.renew_leases(worker="w2", lease=LEASE, now=now + timedelta(seconds=4)) == 0
     assert queue.renew_leases(worker="w1", lease=LEASE, now=now + timedelta(seconds=4)) == 1
@@ -94,56 +93,56 @@ def test_a_renewed_lease_keeps_a_job(account: Account, version: ModelVersion, ri
     assert job_now(job).status == JobStatus.RUNNING
 
 
-def test_no_job_is_held_for_ever(account: Account, version: ModelVersion, settings) -> None:
+def test_no_job_is_held_for_ever(sub_token: SubToken, version: ModelVersion, settings) -> None:
     now = timezone.now()
-    queue_job(account, version)
+    queue_job(sub_token, version)
     claim(version, now=now)
     late = now + timedelta(seconds=settings.JOB_RUN_SECONDS + 1)
     assert queue.renew_leases(worker="w1", lease=LEASE, now=late) == 0
 
 
-def test_a_lost_job_waits_again_and_rings(account: Account, version: ModelVersion, rings: list) -> None:
-    job, now = queue_job(account, version), timezone.now()
+def test_a_lost_job_waits_again_and_rings(sub_token: SubToken, version: ModelVersion, rings: list) -> None:
+    job, now = queue_job(sub_token, version), timezone.now()
     claim(version, now=now)
     assert queue.requeue_lost(now=now + timedelta(seconds=7)) == 1
     assert job_now(job).status == JobStatus.QUEUED
     assert rings == [(version.id, 640, 1)]
     (again,) = claim(version, worker="w2")
     assert again.attempt == 2
-    assert balance_of(account).held_mtok == 700
+    assert balance_of(sub_token.account).held_mtok == 700
 
 
 def test_after_the_last_attempt_it_fails_and_costs_nothing(
-    account: Account, version: ModelVersion, rings: list, settings
+    sub_token: SubToken, version: ModelVersion, rings: list, settings
 ) -> None:
-    job, now = queue_job(account, version, content=b"x"), timezone.now()
+    job, now = queue_job(sub_token, version, content=b"x"), timezone.now()
     for _ in range(settings.JOB_ATTEMPTS):
         claim(version, now=now)
         now += timedelta(seconds=7)
         assert queue.requeue_lost(now=now) == 1
     failed = job_now(job)
     assert (failed.status, failed.error_code, failed.charged_mtok) == (JobStatus.FAILED, JobError.WORKER_LOST, 0)
-    assert (balance_of(account).held_mtok, balance_of(account).posted_mtok) == (0, 50_000)
+    assert (balance_of(sub_token.account).held_mtok, balance_of(sub_token.account).posted_mtok) == (0, 50_000)
     assert results.wait(job.id, 1)["error"]["code"] == "worker_lost"
     assert not client().exists(f"input:{job.id}")
     assert_ledger_clean()
 
 
-def test_a_job_that_waited_its_life_long_fails_and_costs_nothing(account: Account, version: ModelVersion) -> None:
-    job, fresh = queue_job(account, version), queue_job(account, version)
+def test_a_job_that_waited_its_life_long_fails_and_costs_nothing(sub_token: SubToken, version: ModelVersion) -> None:
+    job, fresh = queue_job(sub_token, version), queue_job(sub_token, version)
     with platform_scope("test"), connection.cursor() as cursor:
         cursor.execute("UPDATE detection_job SET created_at = now() - interval '1 day' WHERE id = %s", [job.id])
     assert queue.fail_overdue(now=timezone.now()) == 1
     assert (job_now(job).status, job_now(job).error_code) == (JobStatus.FAILED, JobError.TIMED_OUT)
     assert job_now(fresh).status == JobStatus.QUEUED
-    assert balance_of(account).held_mtok == 700
+    assert balance_of(sub_token.account).held_mtok == 700
 
 
-def test_jobs_that_nobody_heard_of_ring_again(account: Account, version: ModelVersion, rings: list) -> None:
+def test_jobs_that_nobody_heard_of_ring_again(sub_token: SubToken, version: ModelVersion, rings: list) -> None:
     now = timezone.now()
-    queue_job(account, version, now=now - timedelta(seconds=5))
-    queue_job(account, version, now=now - timedelta(seconds=5))
-    queue_job(account, version, now=now, img_size=320)
+    queue_job(sub_token, version, now=now - timedelta(seconds=5))
+    queue_job(sub_token, version, now=now - timedelta(seconds=5))
+    queue_job(sub_token, version, now=now, img_size=320)
     assert queue.ring_for_waiting(now=now) == 1
     assert rings == [(version.id, 640, 1)]
 
@@ -162,7 +161,7 @@ def test_rings_for_one_kind_of_job_are_one_until_answered(
     assert len(sent) == 3
 
 
-def test_queues_see_no_other_scope(account: Account, version: ModelVersion) -> None:
-    queue_job(account, version)
+def test_queues_see_no_other_scope(sub_token: SubToken, version: ModelVersion) -> None:
+    queue_job(sub_token, version)
     claim(version)
     assert not Job.objects.exists()

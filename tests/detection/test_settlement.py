@@ -7,16 +7,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from billing.models import Account, Hold, Transfer
+from billing.models import Hold, SubToken, Transfer
 from billing.services import holds
 from detection.enums import JobError, JobStatus
 from detection.models import ModelVersion
 from detection.services import doorbell, queue, results, settlement
 from detection.services.settlement import Outcome
 from tenants.scope import platform_scope
-from tests.factories.billing import assert_ledger_clean, balance_of, make_account, make_wallet
-from tests.factories.jobs import job_now, queue_job
-from tests.factories.tenants import make_organization
+from tests.factories.billing import assert_ledger_clean, balance_of
+from tests.factories.jobs import job_now, make_spender, queue_job
 
 pytestmark = pytest.mark.django_db
 FOUND = [{"class_id": 0, "class_name": "open", "confidence": 0.9, "bbox": [1.0, 2.0, 3.0, 4.0]}]
@@ -28,8 +27,8 @@ def _no_rings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def account(db: None) -> Account:
-    return make_account(make_wallet(make_organization(), 100_000), 50_000)
+def sub_token(db: None) -> SubToken:
+    return make_spender()
 
 
 def claim(version: ModelVersion, worker: str = "w1") -> list[queue.Claim]:
@@ -47,8 +46,8 @@ def captures() -> int:
         return Transfer.objects.filter(kind="capture").count()
 
 
-def test_a_success_is_charged_and_published(account: Account, version: ModelVersion) -> None:
-    job = queue_job(account, version)
+def test_a_success_is_charged_and_published(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
     claim(version)
     (document,) = settle([Outcome(job.id, 1, FOUND, 80, 60, 12.5)])
     done = job_now(job)
@@ -56,15 +55,15 @@ def test_a_success_is_charged_and_published(account: Account, version: ModelVers
     assert (done.result, done.image_width, done.image_height, done.inference_ms) == (FOUND, 80, 60, 12.5)
     assert done.total_ms >= 0
     assert done.lease_expires_at is None
-    assert (balance_of(account).posted_mtok, balance_of(account).held_mtok) == (49_300, 0)
+    assert (balance_of(sub_token.account).posted_mtok, balance_of(sub_token.account).held_mtok) == (49_300, 0)
     assert document["usage"]["tokens"] == 0.7
     assert document["usage"]["remaining_tokens"] == 49.3
     assert results.wait(job.id, 1) == document
     assert_ledger_clean()
 
 
-def test_one_bad_item_fails_alone(account: Account, version: ModelVersion) -> None:
-    good, bad = queue_job(account, version), queue_job(account, version)
+def test_one_bad_item_fails_alone(sub_token: SubToken, version: ModelVersion) -> None:
+    good, bad = queue_job(sub_token, version), queue_job(sub_token, version)
     claim(version)
     settle(
         [
@@ -75,13 +74,13 @@ def test_one_bad_item_fails_alone(account: Account, version: ModelVersion) -> No
     assert (job_now(good).status, job_now(good).prediction_count) == (JobStatus.SUCCEEDED, 0)
     failed = job_now(bad)
     assert (failed.status, failed.error_code, failed.charged_mtok) == (JobStatus.FAILED, JobError.INVALID_IMAGE, 0)
-    assert (balance_of(account).posted_mtok, balance_of(account).held_mtok) == (49_300, 0)
+    assert (balance_of(sub_token.account).posted_mtok, balance_of(sub_token.account).held_mtok) == (49_300, 0)
     assert_ledger_clean()
 
 
-def test_a_batch_of_several_organizations_charges_each(account: Account, version: ModelVersion) -> None:
-    other = make_account(make_wallet(make_organization(), 10_000), 10_000)
-    jobs = [queue_job(account, version), queue_job(other, version, price_mtok=1800)]
+def test_a_batch_of_several_organizations_charges_each(sub_token: SubToken, version: ModelVersion) -> None:
+    other = make_spender(10_000)
+    jobs = [queue_job(sub_token, version), queue_job(other, version, price_mtok=1800)]
     claim(version)
     documents = settle([Outcome(job.id, 1, FOUND, 64, 48, 5.0) for job in jobs])
     assert {d["id"]: d["usage"]["remaining_tokens"] for d in documents} == {
@@ -91,8 +90,8 @@ def test_a_batch_of_several_organizations_charges_each(account: Account, version
     assert_ledger_clean()
 
 
-def test_settling_twice_charges_once(account: Account, version: ModelVersion) -> None:
-    job = queue_job(account, version)
+def test_settling_twice_charges_once(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
     claim(version)
     assert len(settle([Outcome(job.id, 1, FOUND, 64, 48, 5.0)])) == 1
     assert settle([Outcome(job.id, 1, [], 64, 48, 5.0)]) == []
@@ -100,8 +99,8 @@ def test_settling_twice_charges_once(account: Account, version: ModelVersion) ->
     assert captures() == 1
 
 
-def test_a_worker_that_lost_its_job_settles_nothing(account: Account, version: ModelVersion) -> None:
-    job = queue_job(account, version)
+def test_a_worker_that_lost_its_job_settles_nothing(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
     claim(version)
     queue.requeue_lost(now=timezone.now() + timedelta(seconds=7))
     assert settle([Outcome(job.id, 1, FOUND, 64, 48, 5.0)]) == []
@@ -115,8 +114,8 @@ def test_a_worker_that_lost_its_job_settles_nothing(account: Account, version: M
     assert_ledger_clean()
 
 
-def test_the_same_worker_with_an_older_attempt_settles_nothing(account: Account, version: ModelVersion) -> None:
-    job = queue_job(account, version)
+def test_the_same_worker_with_an_older_attempt_settles_nothing(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
     claim(version)
     queue.requeue_lost(now=timezone.now() + timedelta(seconds=7))
     claim(version)
@@ -124,8 +123,8 @@ def test_the_same_worker_with_an_older_attempt_settles_nothing(account: Account,
     assert job_now(job).status == JobStatus.RUNNING
 
 
-def test_a_hold_that_ran_out_is_not_charged_and_its_job_fails(account: Account, version: ModelVersion) -> None:
-    job = queue_job(account, version)
+def test_a_hold_that_ran_out_is_not_charged_and_its_job_fails(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
     claim(version)
     holds.expire_overdue_holds(now=timezone.now() + timedelta(hours=1))
     (document,) = settle([Outcome(job.id, 1, FOUND, 64, 48, 5.0)])
@@ -133,16 +132,16 @@ def test_a_hold_that_ran_out_is_not_charged_and_its_job_fails(account: Account, 
     assert document["predictions"] is None
     done = job_now(job)
     assert (done.status, done.charged_mtok, done.result) == (JobStatus.FAILED, 0, None)
-    assert balance_of(account).posted_mtok == 50_000
+    assert balance_of(sub_token.account).posted_mtok == 50_000
     with platform_scope("test"):
         assert Hold.objects.get(id=job.hold_id).status == "expired"
     assert_ledger_clean()
 
 
 def test_redis_away_loses_no_settlement(
-    account: Account, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+    sub_token: SubToken, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = queue_job(account, version)
+    job = queue_job(sub_token, version)
     claim(version)
 
     def away(*_: object) -> None:

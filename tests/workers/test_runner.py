@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from billing.models import Account
+from billing.models import SubToken
 from detection.enums import Engine as EngineKind
 from detection.enums import JobError, JobStatus
 from detection.models import ModelVersion
@@ -17,9 +17,8 @@ from detection.services import blobs, catalogue, doorbell
 from tenants.scope import platform_scope
 from tests.detection.conftest import METADATA
 from tests.detection.images import picture, png_header
-from tests.factories.billing import assert_ledger_clean, balance_of, make_account, make_wallet
-from tests.factories.jobs import PARAMETERS, job_now, queue_job
-from tests.factories.tenants import make_organization
+from tests.factories.billing import assert_ledger_clean, balance_of
+from tests.factories.jobs import PARAMETERS, job_now, make_spender, queue_job
 from workers.engines.base import EngineError, RawDetections
 from workers.engines.null import NullEngine
 from workers.machine import Machine
@@ -33,6 +32,8 @@ class Scripted(NullEngine):
     """Finds one box in every image, and fails on batches with a picture of the width that it cannot bear."""
 
     unbearable = 0
+
+    _seconds = 0.0
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -66,14 +67,14 @@ def machine(engine: Scripted, version: ModelVersion, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def account(db: None) -> Account:
-    return make_account(make_wallet(make_organization(), 100_000), 50_000)
+def sub_token(db: None) -> SubToken:
+    return make_spender()
 
 
 def test_what_waits_is_done_in_batches(
-    machine: Machine, engine: Scripted, account: Account, version: ModelVersion, settings
+    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion, settings
 ) -> None:
-    jobs = [queue_job(account, version, content=picture("JPEG", (64, 48))) for _ in range(6)]
+    jobs = [queue_job(sub_token, version, content=picture("JPEG", (64, 48))) for _ in range(6)]
     settings.INFERENCE_BATCH_SIZE = 4
     assert run_jobs(machine, version.id, 640) == 6
     assert engine.batches == [4, 2]
@@ -82,17 +83,17 @@ def test_what_waits_is_done_in_batches(
         assert done.status == JobStatus.SUCCEEDED
         assert done.result == [{"class_id": 0, "class_name": "open", "confidence": 1.0, "bbox": [0.0, 0.0, 64.0, 48.0]}]
         assert done.inference_ms is not None
-    assert balance_of(account).posted_mtok == 50_000 - 6 * 700
+    assert balance_of(sub_token.account).posted_mtok == 50_000 - 6 * 700
     assert_ledger_clean()
 
 
 def test_one_bad_picture_fails_alone(
-    machine: Machine, engine: Scripted, account: Account, version: ModelVersion
+    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion
 ) -> None:
-    good = queue_job(account, version, content=picture())
-    cut = queue_job(account, version, content=picture("JPEG", (640, 480))[:3000])
-    bomb = queue_job(account, version, content=png_header(60_000, 60_000))
-    lost = queue_job(account, version)
+    good = queue_job(sub_token, version, content=picture())
+    cut = queue_job(sub_token, version, content=picture("JPEG", (640, 480))[:3000])
+    bomb = queue_job(sub_token, version, content=png_header(60_000, 60_000))
+    lost = queue_job(sub_token, version)
     run_jobs(machine, version.id, 640)
     assert job_now(good).status == JobStatus.SUCCEEDED
     assert [job_now(job).error_code for job in (cut, bomb, lost)] == [
@@ -101,49 +102,49 @@ def test_one_bad_picture_fails_alone(
         JobError.INPUT_LOST,
     ]
     assert engine.batches == [1]
-    assert (balance_of(account).posted_mtok, balance_of(account).held_mtok) == (49_300, 0)
+    assert (balance_of(sub_token.account).posted_mtok, balance_of(sub_token.account).held_mtok) == (49_300, 0)
 
 
 def test_a_picture_that_breaks_the_batch_fails_alone(
-    machine: Machine, engine: Scripted, account: Account, version: ModelVersion
+    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion
 ) -> None:
     engine.unbearable = 99
-    good = [queue_job(account, version, content=picture("PNG", (64, 48))) for _ in range(2)]
-    bad = queue_job(account, version, content=picture("PNG", (99, 48)))
+    good = [queue_job(sub_token, version, content=picture("PNG", (64, 48))) for _ in range(2)]
+    bad = queue_job(sub_token, version, content=picture("PNG", (99, 48)))
     run_jobs(machine, version.id, 640)
     assert engine.batches == [3, 1, 1, 1]
     assert [job_now(job).status for job in good] == [JobStatus.SUCCEEDED] * 2
     assert (job_now(bad).error_code, job_now(bad).charged_mtok) == (JobError.INFERENCE_FAILED, 0)
-    assert balance_of(account).posted_mtok == 50_000 - 2 * 700
+    assert balance_of(sub_token.account).posted_mtok == 50_000 - 2 * 700
 
 
-def test_each_request_has_its_own_filters(machine: Machine, account: Account, version: ModelVersion) -> None:
-    all_of_them = queue_job(account, version, content=picture())
-    other_class = queue_job(account, version, content=picture(), parameters={**PARAMETERS, "classes": [1]})
-    none = queue_job(account, version, content=picture(), parameters={**PARAMETERS, "max_det": 0})
+def test_each_request_has_its_own_filters(machine: Machine, sub_token: SubToken, version: ModelVersion) -> None:
+    all_of_them = queue_job(sub_token, version, content=picture())
+    other_class = queue_job(sub_token, version, content=picture(), parameters={**PARAMETERS, "classes": [1]})
+    none = queue_job(sub_token, version, content=picture(), parameters={**PARAMETERS, "max_det": 0})
     run_jobs(machine, version.id, 640)
     assert [job_now(job).prediction_count for job in (all_of_them, other_class, none)] == [1, 0, 0]
 
 
 def test_a_model_that_cannot_be_loaded_costs_nothing(
-    machine: Machine, account: Account, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, sub_token: SubToken, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> LoadedModel:
         raise EngineError("no such file")
 
     monkeypatch.setattr(machine.models, "get", broken)
-    job = queue_job(account, version, content=picture())
+    job = queue_job(sub_token, version, content=picture())
     run_jobs(machine, version.id, 640)
     assert job_now(job).error_code == JobError.MODEL_UNAVAILABLE
-    assert (balance_of(account).posted_mtok, balance_of(account).held_mtok) == (50_000, 0)
+    assert (balance_of(sub_token.account).posted_mtok, balance_of(sub_token.account).held_mtok) == (50_000, 0)
 
 
 def test_a_stopping_worker_gives_back_what_it_has_not_begun(
-    machine: Machine, engine: Scripted, account: Account, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rings: list[tuple] = []
     monkeypatch.setattr(doorbell, "ring", lambda *kind: rings.append(kind))
-    job = queue_job(account, version, content=picture())
+    job = queue_job(sub_token, version, content=picture())
     machine.stopping.set()
     assert run_jobs(machine, version.id, 640) == 0
     assert (job_now(job).status, job_now(job).attempts) == (JobStatus.QUEUED, 0)
@@ -152,9 +153,9 @@ def test_a_stopping_worker_gives_back_what_it_has_not_begun(
 
 
 def test_an_input_that_comes_a_moment_late_is_waited_for(
-    machine: Machine, account: Account, version: ModelVersion
+    machine: Machine, sub_token: SubToken, version: ModelVersion
 ) -> None:
-    job = queue_job(account, version)
+    job = queue_job(sub_token, version)
     late = threading.Timer(0.1, blobs.put, [job.id, picture()])
     late.start()
     run_jobs(machine, version.id, 640)

@@ -1,22 +1,29 @@
-"""An engine that finds nothing and takes no time: it measures what everything else costs."""
+"""An engine without a model: it measures, and puts to the test, everything else."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from workers.engines.base import Engine, Floats, Image, RawDetections
+from workers.engines.base import Engine, Floats, Image, ModelFile, RawDetections
 from workers.letterbox import Placement
 
 
 class NullEngine(Engine):
-    """Answers at once with one box over the whole image. Runs only where the settings allow it (benchmarks)."""
+    """Answers with one box over each whole image, after `seconds` for the batch. Only where the settings allow it."""
+
+    def __init__(self, model: ModelFile, *, seconds: float = 0.0) -> None:
+        super().__init__(model)
+        self._seconds = seconds
 
     def forward(self, batch: Floats) -> Floats:
         return np.zeros((len(batch), 0, 6), np.float32)
 
     def infer(self, images: Sequence[Image], img_size: int, *, confidence: float) -> list[RawDetections]:
+        if self._seconds:
+            time.sleep(self._seconds)
         found = []
         for image in images:
             height, width = image.shape[:2]

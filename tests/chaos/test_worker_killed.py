@@ -1,0 +1,117 @@
+"""A worker that dies in the middle of a batch loses no job, charges none twice and leaves no Token held."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from billing.models import Hold, SubToken, Transfer
+from detection.enums import FINISHED, JobStatus
+from detection.models import Job, ModelVersion
+from detection.services import doorbell
+from tenants.scope import platform_scope
+from tests.chaos.conftest import wait_for
+from tests.detection.images import picture
+from tests.factories.billing import assert_ledger_clean, balance_of
+from tests.factories.jobs import queue_job
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+Process = subprocess.Popen[bytes]
+PICTURE = picture("JPEG")
+ROUNDS, JOBS = 3, 30
+
+
+def send(sub_token: SubToken, version: ModelVersion, count: int) -> list[Job]:
+    jobs = [queue_job(sub_token, version, content=PICTURE) for _ in range(count)]
+    for _ in range(4):
+        doorbell.answer(version.id, 640)
+        doorbell.ring(version.id, 640)
+    return jobs
+
+
+def rows(jobs: list[Job]) -> list[Job]:
+    with platform_scope("test"):
+        return list(Job.objects.filter(id__in=[job.id for job in jobs]))
+
+
+def running(jobs: list[Job], process: Process) -> list[Job]:
+    return [job for job in rows(jobs) if job.status == JobStatus.RUNNING and f":{process.pid}:" in job.worker]
+
+
+def all_finished(jobs: list[Job]) -> bool:
+    return all(job.status in FINISHED for job in rows(jobs))
+
+
+def assert_each_charged_once(sub_token: SubToken, jobs: list[Job]) -> None:
+    with platform_scope("test"):
+        references = sorted(Transfer.objects.filter(kind="capture").values_list("reference", flat=True))
+        assert references == sorted(str(job.id) for job in jobs)
+        assert not Hold.objects.filter(status="held").exists()
+    assert balance_of(sub_token.account).posted_mtok == 500_000 - 700 * len(jobs)
+    assert balance_of(sub_token.account).held_mtok == 0
+    assert_ledger_clean()
+
+
+def test_a_killed_workers_jobs_run_again_and_are_charged_once(
+    sub_token: SubToken, version: ModelVersion, start_worker: Callable[[], Process], scheduler: Process
+) -> None:
+    victim, survivor = start_worker(), start_worker()
+    everything: list[Job] = []
+    for _ in range(ROUNDS):
+        jobs = send(sub_token, version, JOBS)
+        everything += jobs
+        wait_for(lambda jobs=jobs, victim=victim: running(jobs, victim), seconds=20)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        killed_at: datetime = timezone.now()
+        orphans = {job.id for job in running(jobs, victim)}
+        assert orphans
+        wait_for(lambda jobs=jobs: all_finished(jobs), seconds=40)
+
+        after = rows(jobs)
+        assert {job.status for job in after} == {JobStatus.SUCCEEDED}
+        assert {job.id for job in after if job.attempts == 2} == orphans
+        assert {job.attempts for job in after} == {1, 2}
+        rerun = max(job.claimed_at for job in after if job.id in orphans)
+        assert rerun - killed_at < timedelta(seconds=15)
+        assert_each_charged_once(sub_token, everything)
+        victim, survivor = survivor, start_worker()
+
+
+def test_a_worker_told_to_stop_finishes_its_batch_and_leaves_the_rest_to_others(
+    sub_token: SubToken, version: ModelVersion, start_worker: Callable[[], Process]
+) -> None:
+    leaving = start_worker()
+    jobs = send(sub_token, version, 20)
+    wait_for(lambda: running(jobs, leaving), seconds=20)
+    leaving.send_signal(signal.SIGTERM)
+    assert leaving.wait(20) == 0
+    left = rows(jobs)
+    assert {job.status for job in left} == {JobStatus.SUCCEEDED, JobStatus.QUEUED}
+    assert all(job.attempts == 0 for job in left if job.status == JobStatus.QUEUED)
+
+    start_worker()
+    wait_for(lambda: all_finished(jobs), seconds=30)
+    assert {job.attempts for job in rows(jobs)} == {1}
+    assert_each_charged_once(sub_token, jobs)
+
+
+def test_a_flushed_redis_costs_no_token(
+    sub_token: SubToken, version: ModelVersion, start_worker: Callable[[], Process], scheduler: Process
+) -> None:
+    start_worker()
+    jobs = [queue_job(sub_token, version, content=PICTURE) for _ in range(4)]
+    doorbell.client().flushdb()
+    # Doorbells and inputs are gone; the scheduler finds the jobs, and they fail at no cost.
+    wait_for(lambda: all_finished(jobs), seconds=40)
+    assert {job.error_code for job in rows(jobs)} == {"input_lost"}
+    assert balance_of(sub_token.account).posted_mtok == 500_000
+    assert balance_of(sub_token.account).held_mtok == 0
+    again = send(sub_token, version, 4)
+    wait_for(lambda: all_finished(again), seconds=20)
+    assert_each_charged_once(sub_token, again)
