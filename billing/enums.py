@@ -88,3 +88,9 @@ class PriorityClass(models.IntegerChoices):
     HIGH = 0, _("High")
     NORMAL = 1, _("Normal")
     LOW = 2, _("Low")
+
+
+class SubTokenStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    EXPIRED = "expired", _("Expired")
+    REVOKED = "revoked", _("Revoked")

@@ -191,6 +191,23 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
 }
 
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tokensight",
+    "DESCRIPTION": "YOLO vision by the Token. Amounts of Tokens are numbers with at most 3 decimals; times are UTC.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": BASE_URL}],
+    "SCHEMA_PATH_PREFIX": "/v1/",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "detection.enums.JobStatus.values",
+        "SubTokenStatus": "billing.enums.SubTokenStatus.values",
+    },
+    "CONTACT": {"name": "Tokensight"},
+    "LICENSE": {"name": "AGPL-3.0-or-later"},
+}
+
 # --- What the plan allows a sub-token at most; null in its policy means this -----------------------------------------
 PLAN_REQUESTS_PER_SECOND = env.int("PLAN_REQUESTS_PER_SECOND", default=1000)
 PLAN_CONCURRENCY = env.int("PLAN_CONCURRENCY", default=256)

@@ -3,11 +3,14 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import health, metrics
+from tenants.api.document import openapi_document
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
+    path("v1/openapi.json", openapi_document),
+    path("v1/", include("billing.api.urls")),
     path("v1/", include("detection.api.urls")),
     path("", include("portal.pages")),
     path("", include("tenants.urls")),

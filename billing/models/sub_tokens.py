@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from billing.enums import OnExhausted, PriorityClass, SubTokenMode
+from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
 from tenants.models.tenant import TenantModel, tenant_key
 
 
@@ -80,8 +80,8 @@ class SubToken(TenantModel):
     def __str__(self) -> str:
         return self.name
 
-    def status_at(self, now: datetime) -> str:
-        """Return `active`, `expired` or `revoked`."""
+    def status_at(self, now: datetime) -> SubTokenStatus:
+        """Return whether the sub-token can be used at `now`, and if not, why."""
         if self.revoked_at is not None:
-            return "revoked"
-        return "expired" if self.expires_at <= now else "active"
+            return SubTokenStatus.REVOKED
+        return SubTokenStatus.EXPIRED if self.expires_at <= now else SubTokenStatus.ACTIVE

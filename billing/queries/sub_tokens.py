@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet, Sum
 
-from billing.enums import SubTokenMode
+from billing.enums import SubTokenMode, SubTokenStatus
 from billing.models import DailyBurn, SubToken
 from billing.queries.balances import Balance, balances
 
@@ -24,7 +24,7 @@ class SubTokenState:
     sub_token: SubToken
     balance: Balance
     used_mtok: int
-    status: str
+    status: SubTokenStatus
 
     @property
     def total_mtok(self) -> int | None:

@@ -40,7 +40,7 @@ class Page(Generic[Row]):
     rows: list[Row]
     next_cursor: str | None
 
-    def answer(self, data: list[Any]) -> dict[str, Any]:
+    def answer(self, data: Any) -> dict[str, Any]:
         """Return the body of the answer, `data` standing for the rows."""
         return {"data": data, "next_cursor": self.next_cursor}
 

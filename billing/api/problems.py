@@ -1,0 +1,69 @@
+"""What billing refuses, as callers are told."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from rest_framework.response import Response
+
+from billing import errors
+from billing.api.fields import tokens_number
+from tenants.api.management import ManagementView, management_credential
+from tenants.api.problems import Problem
+from tenants.errors import NotFound, TeamNameTaken
+from tenants.models import Organization
+from tenants.scope import organization_scope
+
+
+def top_up_url(organization_id: uuid.UUID) -> str:
+    """Return the page on which an organization gets more Tokens. Opens its own scope."""
+    with organization_scope(organization_id):
+        slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
+    return f"{settings.BASE_URL}/o/{slug}/grants/"
+
+
+class BillingView(ManagementView):
+    """A view under a management key that answers billing's refusals."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer what billing and tenants refuse with their problems."""
+        problem = as_problem(exc)
+        if problem is not None and problem.status == 429:
+            problem.extra["top_up_url"] = top_up_url(management_credential(self.request).organization_id)
+        return super().handle_exception(problem or exc)
+
+
+def as_problem(error: Exception) -> Problem | None:
+    """Return the problem that stands for a refusal, or None when it is no refusal of billing's."""
+    match error:
+        case errors.InsufficientTokens(available_mtok=mtok):
+            return _too_little("insufficient_tokens", "There are not so many Tokens to move.", mtok)
+        case errors.QuotaExceeded(available_mtok=mtok):
+            return _too_little("quota_exceeded", "A quota on the way leaves less room.", mtok)
+        case errors.SubTokenUnknown() | errors.AccountUnknown() | NotFound():
+            return Problem("not_found", "There is nothing here, or it is not yours to see.")
+        case errors.TeamUnknown():
+            return invalid("team", "There is no such team.")
+        case errors.ExpiryOutOfRange():
+            return invalid("expires_at", str(error))
+        case errors.AmountInvalid():
+            return invalid("tokens", str(error))
+        case errors.IdempotencyMismatch():
+            return Problem("idempotency_mismatch", str(error))
+        case errors.NoQuota() | errors.AccountClosed() | errors.AccountExpired() | errors.NotNested():
+            return Problem("conflict", str(error))
+        case TeamNameTaken():
+            return Problem("conflict", str(error))
+    return None
+
+
+def invalid(name: str, message: str) -> Problem:
+    """Return the problem of one member that is not valid."""
+    details: dict[str, Any] = {name: [{"message": message, "code": "invalid"}]}
+    return Problem("validation_error", "Some fields are not valid.", errors=details)
+
+
+def _too_little(code: str, detail: str, available_mtok: int) -> Problem:
+    return Problem(code, detail, available_tokens=tokens_number(available_mtok))

@@ -1,0 +1,198 @@
+"""The bodies of sub-tokens and teams."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from billing.api.fields import NetworkField, TokensField, TokensInput
+from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
+from billing.queries.sub_tokens import SubTokenState
+from billing.services.sub_tokens import Policy
+from tenants.api.serializers import StrictSerializer
+
+LONGEST_LIST = 100
+LARGEST_LIMIT = 1_000_000
+PRIORITIES = {"high": PriorityClass.HIGH, "normal": PriorityClass.NORMAL, "low": PriorityClass.LOW}
+PRIORITY_NAMES = {value: name for name, value in PRIORITIES.items()}
+
+
+def _texts(length: int) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.CharField(max_length=length), max_length=LONGEST_LIST, required=False, allow_null=True
+    )
+
+
+class SubTokenRequest(StrictSerializer):
+    """A new sub-token. Null or an empty list means: as the plan allows."""
+
+    name = serializers.CharField(max_length=120)
+    team = serializers.UUIDField(required=False, allow_null=True, help_text="the team below whose pool it hangs")
+    mode = serializers.ChoiceField(
+        SubTokenMode.values,
+        default=SubTokenMode.ALLOCATED,
+        help_text="`allocated` has Tokens of its own; `capped` draws on its parent up to a quota",
+    )
+    tokens = TokensInput(
+        required=False, allow_null=True, help_text="its Tokens, or its quota (null: as far as the parent goes)"
+    )
+    expires_in_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36500)
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="instead of expires_in_days; at least a minute from now"
+    )
+    requests_per_second = serializers.DecimalField(
+        max_digits=9,
+        decimal_places=3,
+        min_value=Decimal("0.001"),
+        max_value=LARGEST_LIMIT - 1,
+        required=False,
+        allow_null=True,
+    )
+    burst = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_LIMIT,
+        required=False,
+        allow_null=True,
+        help_text="calls that may come at once; one second's worth if unsaid",
+    )
+    concurrency = serializers.IntegerField(min_value=1, max_value=LARGEST_LIMIT, required=False, allow_null=True)
+    models = _texts(120)
+    tasks = _texts(40)
+    ip_allow_list = serializers.ListField(
+        child=NetworkField(), max_length=LONGEST_LIST, required=False, allow_null=True, help_text="addresses or CIDR"
+    )
+    on_exhausted = serializers.ChoiceField(OnExhausted.values, default=OnExhausted.REJECT)
+    priority_class = serializers.ChoiceField(list(PRIORITIES), default="normal")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse members that contradict each other."""
+        if attrs["mode"] == SubTokenMode.ALLOCATED and attrs.get("tokens") is None:
+            raise serializers.ValidationError({"tokens": ["An allocated sub-token needs an amount (0 for later)."]})
+        if attrs.get("expires_at") and attrs.get("expires_in_days"):
+            raise serializers.ValidationError({"expires_at": ["Give this or expires_in_days, not both."]})
+        days = attrs.get("expires_in_days")
+        if days and days > settings.PLAN_SUB_TOKEN_DAYS:
+            raise serializers.ValidationError(
+                {"expires_in_days": [f"The plan allows at most {settings.PLAN_SUB_TOKEN_DAYS} days."]}
+            )
+        return attrs
+
+    def expiry(self, now: datetime) -> datetime | None:
+        """Return when the sub-token ends, or None if that was not said."""
+        values = self.validated_data
+        if values.get("expires_at"):
+            return values["expires_at"]
+        return now + timedelta(days=values["expires_in_days"]) if values.get("expires_in_days") else None
+
+    def policy(self) -> Policy:
+        """Return the policy that was asked for."""
+        values = self.validated_data
+        return Policy(
+            requests_per_second=values.get("requests_per_second"),
+            burst=values.get("burst"),
+            concurrency=values.get("concurrency"),
+            models=values.get("models") or [],
+            tasks=values.get("tasks") or [],
+            ip_allow_list=values.get("ip_allow_list") or [],
+            on_exhausted=values["on_exhausted"],
+            priority_class=PRIORITIES[values["priority_class"]],
+        )
+
+
+class SubTokenAnswer(serializers.Serializer):
+    """A sub-token and what it has."""
+
+    id = serializers.UUIDField(source="sub_token.id")
+    name = serializers.CharField(source="sub_token.name")
+    prefix = serializers.CharField(source="sub_token.prefix", help_text="how its secret begins")
+    team = serializers.UUIDField(source="sub_token.team_id", allow_null=True)
+    mode = serializers.ChoiceField(SubTokenMode.values, source="sub_token.mode")
+    tokens = TokensField(
+        source="total_mtok",
+        allow_null=True,
+        help_text="allocated: what it still has and has used; capped: its quota, null for none",
+    )
+    remaining_tokens = TokensField(source="balance.available_mtok", help_text="what its next calls can spend")
+    held_tokens = TokensField(source="balance.held_mtok", help_text="what its running calls hold")
+    used_tokens = TokensField(source="used_mtok", help_text="what its calls have cost so far")
+    status = serializers.ChoiceField(SubTokenStatus.values)
+    expires_at = serializers.DateTimeField(source="sub_token.expires_at")
+    requests_per_second = serializers.DecimalField(
+        source="sub_token.requests_per_second", max_digits=9, decimal_places=3, allow_null=True
+    )
+    burst = serializers.IntegerField(source="sub_token.burst", allow_null=True)
+    concurrency = serializers.IntegerField(source="sub_token.concurrency", allow_null=True)
+    models = serializers.ListField(child=serializers.CharField(), source="sub_token.models")
+    tasks = serializers.ListField(child=serializers.CharField(), source="sub_token.tasks")
+    ip_allow_list = serializers.ListField(child=serializers.CharField(), source="sub_token.ip_allow_list")
+    on_exhausted = serializers.ChoiceField(OnExhausted.values, source="sub_token.on_exhausted")
+    priority_class = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField(source="sub_token.created_at")
+    revoked_at = serializers.DateTimeField(source="sub_token.revoked_at", allow_null=True)
+    last_used_at = serializers.DateTimeField(source="sub_token.last_used_at", allow_null=True)
+
+    def get_priority_class(self, state: SubTokenState) -> str:
+        """Return the name of the priority."""
+        return PRIORITY_NAMES[PriorityClass(state.sub_token.priority_class)]
+
+
+class NewSubTokenAnswer(SubTokenAnswer):
+    """A new sub-token, with its secret: here and nowhere else."""
+
+    secret = serializers.CharField(allow_null=True, help_text="shown once; null when the answer is given again")
+
+
+class AllocateRequest(StrictSerializer):
+    """How many Tokens more, or by how much to raise the quota."""
+
+    tokens = TokensInput()
+
+
+class ReclaimRequest(StrictSerializer):
+    """How many Tokens to take back; all that are free if unsaid."""
+
+    tokens = TokensInput(required=False, allow_null=True)
+
+
+class ReclaimAnswer(SubTokenAnswer):
+    """The sub-token afterwards, and how much was taken back."""
+
+    reclaimed_tokens = TokensField()
+
+
+class TeamRequest(StrictSerializer):
+    """A new team and its pool."""
+
+    name = serializers.CharField(max_length=120)
+    parent = serializers.UUIDField(  # type: ignore[assignment]
+        required=False, allow_null=True, help_text="the team that it is inside of"
+    )
+    mode = serializers.ChoiceField(
+        SubTokenMode.values,
+        default=SubTokenMode.CAPPED,
+        help_text="`allocated`: the pool has Tokens of its own; `capped`: it draws on its parent up to a quota",
+    )
+    tokens = TokensInput(required=False, allow_null=True, help_text="its Tokens, or its quota (null: no quota)")
+
+
+class PoolAnswer(serializers.Serializer):
+    """What a team has."""
+
+    mode = serializers.ChoiceField(SubTokenMode.values)
+    quota_tokens = TokensField(allow_null=True)
+    remaining_tokens = TokensField()
+    held_tokens = TokensField()
+
+
+class TeamAnswer(serializers.Serializer):
+    """A team and its pool, which is null until something hangs below it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    parent = serializers.UUIDField(allow_null=True)  # type: ignore[assignment]
+    pool = PoolAnswer(allow_null=True)
+    created_at = serializers.DateTimeField()

@@ -1,0 +1,205 @@
+"""`/v1/sub_tokens`: making, listing, filling, emptying and revoking sub-tokens."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api.fields import tokens_number
+from billing.api.problems import BillingView, invalid
+from billing.api.serializers import (
+    AllocateRequest,
+    NewSubTokenAnswer,
+    ReclaimAnswer,
+    ReclaimRequest,
+    SubTokenAnswer,
+    SubTokenRequest,
+)
+from billing.enums import SubTokenMode
+from billing.models import SubToken
+from billing.queries.sub_tokens import state, states, sub_tokens
+from billing.services import sub_tokens as services
+from tenants.api.management import management_credential, permitted
+from tenants.api.pagination import PAGE_PARAMETERS, paginate
+from tenants.api.schema import IDEMPOTENCY_KEY, READING, WRITING, page_of, problems
+from tenants.permissions import Permission
+
+EXAMPLE = OpenApiExample(
+    "A camera's sub-token",
+    value={
+        "name": "Line 1",
+        "mode": "allocated",
+        "tokens": 50,
+        "expires_in_days": 30,
+        "requests_per_second": None,
+        "concurrency": None,
+        "models": [],
+        "tasks": [],
+        "ip_allow_list": ["203.0.113.0/24"],
+        "on_exhausted": "reject",
+    },
+    request_only=True,
+)
+
+
+class SubTokenListView(BillingView):
+    """All sub-tokens, and making one."""
+
+    @extend_schema(
+        operation_id="sub_tokens",
+        summary="List sub-tokens, newest first",
+        parameters=[*PAGE_PARAMETERS, OpenApiParameter("team", OpenApiTypes.UUID, description="of this team only")],
+        responses={200: page_of("SubTokenPage", SubTokenAnswer), **problems(*READING, 422)},
+    )
+    @permitted(Permission.SUB_TOKENS_VIEW)
+    def get(self, request: Request) -> Response:
+        """List sub-tokens with what they have, newest first; revoked and expired ones too. Scope `sub_tokens.view`."""
+        page = paginate(request, sub_tokens(team_id=_team(request)))
+        found = states(page.rows, now=timezone.now())
+        return Response(page.answer(SubTokenAnswer(found, many=True).data))
+
+    @extend_schema(
+        operation_id="create_sub_token",
+        summary="Make a sub-token",
+        request=SubTokenRequest,
+        examples=[EXAMPLE],
+        parameters=[IDEMPOTENCY_KEY],
+        responses={201: NewSubTokenAnswer, **problems(*WRITING, 429)},
+    )
+    @permitted(Permission.SUB_TOKENS_MANAGE)
+    def post(self, request: Request) -> Response:
+        """Make a sub-token, with Tokens moved to it or with a quota. Scope `sub_tokens.manage`.
+
+        The secret is in this answer and nowhere else. It lives 30 days unless said otherwise. 429
+        `insufficient_tokens` or `quota_exceeded` when the wallet or the team's pool has less than `tokens`.
+        """
+        body = SubTokenRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        values, now = body.validated_data, timezone.now()
+        credential = management_credential(request)
+        issued = services.create_sub_token(
+            organization_id=credential.organization_id,
+            name=values["name"],
+            mode=SubTokenMode(values["mode"]),
+            mtok=values.get("tokens"),
+            team_id=values.get("team"),
+            expires_at=body.expiry(now),
+            policy=body.policy(),
+            actor=credential.actor,
+            now=now,
+        )
+        return Response({**_answer(issued.sub_token, now), "secret": issued.secret}, status=201)
+
+
+class SubTokenView(BillingView):
+    """One sub-token."""
+
+    @extend_schema(
+        operation_id="sub_token",
+        summary="Show a sub-token",
+        responses={200: SubTokenAnswer, **problems(*READING, 404)},
+    )
+    @permitted(Permission.SUB_TOKENS_VIEW)
+    def get(self, request: Request, sub_token_id: uuid.UUID) -> Response:
+        """Show a sub-token, its policy and what it has; never its secret. Scope `sub_tokens.view`."""
+        return Response(_answer(services.find_sub_token(sub_token_id), timezone.now()))
+
+
+class AllocateView(BillingView):
+    """Giving more."""
+
+    @extend_schema(
+        operation_id="allocate_to_sub_token",
+        summary="Give a sub-token more Tokens, or a higher quota",
+        request=AllocateRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: SubTokenAnswer, **problems(*WRITING, 404, 429)},
+    )
+    @permitted(Permission.SUB_TOKENS_MANAGE)
+    def post(self, request: Request, sub_token_id: uuid.UUID) -> Response:
+        """Move `tokens` from the wallet or the team's pool to the sub-token, or raise its quota by so much.
+
+        409 `conflict` when it is revoked, expired, or capped without a quota. Scope `sub_tokens.manage`.
+        """
+        body = AllocateRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        now = timezone.now()
+        sub_token = services.allocate_to_sub_token(
+            sub_token_id=sub_token_id,
+            mtok=body.validated_data["tokens"],
+            actor=management_credential(request).actor,
+            now=now,
+        )
+        return Response(_answer(sub_token, now))
+
+
+class ReclaimView(BillingView):
+    """Taking back."""
+
+    @extend_schema(
+        operation_id="reclaim_from_sub_token",
+        summary="Take a sub-token's free Tokens, or quota, back",
+        request=ReclaimRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: ReclaimAnswer, **problems(*WRITING, 404, 429)},
+    )
+    @permitted(Permission.SUB_TOKENS_MANAGE)
+    def post(self, request: Request, sub_token_id: uuid.UUID) -> Response:
+        """Take `tokens` back, or all that are free: to where they came from, with their original expiry.
+
+        What running calls hold stays. Works on revoked and expired sub-tokens too. Scope `sub_tokens.manage`.
+        """
+        body = ReclaimRequest(data=request.data)
+        body.is_valid(raise_exception=True)
+        now = timezone.now()
+        sub_token, mtok = services.reclaim_from_sub_token(
+            sub_token_id=sub_token_id,
+            mtok=body.validated_data.get("tokens"),
+            actor=management_credential(request).actor,
+            now=now,
+        )
+        return Response({**_answer(sub_token, now), "reclaimed_tokens": tokens_number(mtok)})
+
+
+class RevokeView(BillingView):
+    """Ending for good."""
+
+    @extend_schema(
+        operation_id="revoke_sub_token",
+        summary="Revoke a sub-token",
+        request=None,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: SubTokenAnswer, **problems(*WRITING, 404)},
+    )
+    @permitted(Permission.SUB_TOKENS_MANAGE)
+    def post(self, request: Request, sub_token_id: uuid.UUID) -> Response:
+        """End a sub-token for good, everywhere within one second. Its Tokens stay until they are reclaimed.
+
+        Doing it again changes nothing. Scope `sub_tokens.manage`.
+        """
+        now = timezone.now()
+        sub_token = services.revoke_sub_token(
+            sub_token_id=sub_token_id, actor=management_credential(request).actor, now=now
+        )
+        return Response(_answer(sub_token, now))
+
+
+def _answer(sub_token: SubToken, now: datetime) -> dict[str, Any]:
+    return SubTokenAnswer(state(sub_token, now=now)).data
+
+
+def _team(request: Request) -> uuid.UUID | None:
+    text = request.query_params.get("team")
+    if text is None:
+        return None
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise invalid("team", "This must be the id of a team.") from None
