@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils import timezone
 
+from billing.queries.burn import standing
 from portal.navigation import sections_for
 from tenants.queries.memberships import memberships_of
 
@@ -26,6 +28,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
             "membership": request.membership,  # type: ignore[attr-defined]
             "memberships": memberships_of(request.membership.user_id),  # type: ignore[attr-defined]
             "navigation": navigation,
+            "balance": standing(organization.id, timezone.now()),
             "palette": [link for section in navigation for link in section.items],
         }
     }

@@ -5,9 +5,11 @@ from django.urls import path
 from portal.views.landing import landing
 from portal.views.mail import mail_detail, mail_html, mail_list
 from portal.views.organizations import organization_new
+from portal.views.overview import overview
 
 urlpatterns = [
     path("", landing, name="landing"),
+    path("o/<slug:slug>/", overview, name="overview"),
     path("organizations/new/", organization_new, name="organization_new"),
     path("dev/mail/", mail_list, name="mail_list"),
     path("dev/mail/<uuid:mail_id>/", mail_detail, name="mail_detail"),

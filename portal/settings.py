@@ -220,10 +220,18 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+# --- Money -----------------------------------------------------------------------------------------------------------
+# The list price of a Token, in the currency's minor unit; packages and plans carry their own.
+TOKEN_PRICE_MINOR = env.int("TOKEN_PRICE_MINOR", default=1)
+TOKEN_PRICE_CURRENCY = env.str("TOKEN_PRICE_CURRENCY", default="CNY")
+
 # --- Files -----------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static"))
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    ("samples", BASE_DIR / "detection" / "catalog" / "pcb-defect-n" / "samples"),
+]
 # Production serves what `collectstatic` prepared: compressed, and named by content so that it can be cached for ever.
 WHITENOISE_USE_FINDERS = DEVELOPMENT
 _static_storage = (

@@ -14,6 +14,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("detection.api.urls")),
     path("", include("portal.pages")),
     path("", include("tenants.urls")),
+    path("", include("billing.views.urls")),
+    path("", include("detection.views.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("accounts/", include("allauth.account.urls")),
 ]

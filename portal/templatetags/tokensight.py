@@ -99,3 +99,22 @@ def field(bound: BoundField, **attributes: Any) -> dict[str, Any]:
     if bound.errors:
         attrs["aria-invalid"] = "true"
     return {"bound": bound, "control": bound.as_widget(attrs=attrs), "is_checkbox": is_checkbox}
+
+
+@register.inclusion_tag("components/chart.html")
+def chart(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Draw a chart, with the same numbers as a table for screen readers.
+
+    `name` is unique on the page. `spec`: title (the finding), lead?, kind ("line" | "bars" | "bars-across"), unit,
+    labels, series ([{"name", "values"}], as long as labels), short?, stacked?.
+    """
+    rows = [
+        (label, *(series["values"][index] for series in spec["series"])) for index, label in enumerate(spec["labels"])
+    ]
+    return {"id": name, "data_id": f"{name}-data", "chart": spec, "rows": rows}
+
+
+@register.filter
+def at(mapping: dict[Any, Any], key: Any) -> Any:
+    """Return what a mapping holds for a key, or None."""
+    return mapping.get(key)

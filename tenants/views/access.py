@@ -30,12 +30,15 @@ class ConsoleRequest(HttpRequest):
     permissions: frozenset[Permission]
 
 
-def console_page(permission: str) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+def console_page(
+    permission: str, *, scoped: bool = True
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Let only members whose role has `permission` see the page of the organization named by `slug` in the URL.
 
     The view runs in one transaction, inside the organization's scope, and gets `request.organization`,
     `request.membership`, `request.permissions` and the URL's other arguments (not `slug`). It must render inside:
-    a lazy template response is rendered here, a streaming one would find no rows.
+    a lazy template response is rendered here, a streaming one would find no rows. A view that waits for another process
+    to see what it wrote (`scoped=False`) opens and closes the scope itself.
 
     Nobody signed in: to the sign-in page. Not a member: 404, the same as for an organization that does not exist.
     A role without the permission: 403.
@@ -56,6 +59,8 @@ def console_page(permission: str) -> Callable[[Callable[..., HttpResponseBase]],
             request.membership = membership  # type: ignore[attr-defined]
             request.organization = membership.organization  # type: ignore[attr-defined]
             request.permissions = permissions  # type: ignore[attr-defined]
+            if not scoped:
+                return view(request, **kwargs)
             with organization_scope(membership.organization_id):
                 response = view(request, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):

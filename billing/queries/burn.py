@@ -1,0 +1,128 @@
+"""How fast an organization spends, and how long its Tokens last. Everything here needs the organization's scope."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from django.db.models import Max, Min, Sum
+
+from billing.enums import SYSTEM_KINDS, AccountKind, TransferKind
+from billing.models import Account, DailyBurn, Entry
+from billing.queries.balances import organization_balance
+
+RUNWAY_WINDOW_DAYS = 7
+LOW_DAYS = 14
+CRITICAL_DAYS = 3
+
+
+class Level(StrEnum):
+    """How worried an admin should be: `low` under 14 days of runway, `critical` under 3 days or with nothing left."""
+
+    FINE = "fine"
+    LOW = "low"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an organization stands. `runway_days` is None while nothing was spent in the last 7 days."""
+
+    available_mtok: int
+    held_mtok: int
+    runway_days: int | None
+
+    @property
+    def level(self) -> Level:
+        if self.available_mtok <= 0 or (self.runway_days is not None and self.runway_days < CRITICAL_DAYS):
+            return Level.CRITICAL
+        if self.runway_days is not None and self.runway_days < LOW_DAYS:
+            return Level.LOW
+        return Level.FINE
+
+
+def standing(organization_id: uuid.UUID, now: datetime) -> Standing:
+    """Return what the organization can spend now (mtok) and for how many days that lasts."""
+    balance = organization_balance(organization_id, now=now)
+    return Standing(balance.available_mtok, balance.held_mtok, runway_days(balance.available_mtok, now))
+
+
+def runway_days(available_mtok: int, now: datetime) -> int | None:
+    """Return for how many whole days the available Tokens last at the pace of the last 7 days, or None without a pace.
+
+    pace = Tokens captured in the last 7 days (UTC, today included) / days since the first of those captures
+    runway = available / pace, rounded down
+    """
+    today = now.astimezone(UTC).date()
+    since = today - timedelta(days=RUNWAY_WINDOW_DAYS - 1)
+    recent = DailyBurn.objects.filter(day__gte=since).aggregate(burned=Sum("captured_mtok"), first=Min("day"))
+    if not recent["burned"]:
+        return None
+    days = (today - recent["first"]).days + 1
+    return max(available_mtok, 0) * days // int(recent["burned"])
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day (UTC): what was spent on it, and what was posted when it ended, both in mtok."""
+
+    day: date
+    burned_mtok: int
+    posted_mtok: int
+
+
+def burn_down(days: int, now: datetime) -> list[Day]:
+    """Return the last `days` days, the oldest first, from the day's captures and the few other movements."""
+    today = now.astimezone(UTC).date()
+    since = today - timedelta(days=days - 1)
+    burned: dict[date, int] = defaultdict(int)
+    for row in DailyBurn.objects.filter(day__gte=since).values("day").annotate(mtok=Sum("captured_mtok")):
+        burned[row["day"]] = row["mtok"]
+    moved: dict[date, int] = defaultdict(int)
+    other = Entry.objects.filter(
+        created_at__gte=datetime.combine(since, datetime.min.time(), UTC),
+        transfer__kind__in=[TransferKind.GRANT, TransferKind.EXPIRY, TransferKind.REVERSAL],
+    ).exclude(account__kind__in=SYSTEM_KINDS)
+    for created_at, mtok in other.values_list("created_at", "amount_mtok"):
+        moved[created_at.astimezone(UTC).date()] += mtok
+    posted = Account.objects.exclude(kind__in=SYSTEM_KINDS).aggregate(sum=Sum("posted_mtok"))["sum"] or 0
+    found = []
+    for day in (today - timedelta(days=back) for back in range(days)):
+        found.append(Day(day, burned[day], posted))
+        posted += burned[day] - moved[day]
+    return found[::-1]
+
+
+@dataclass(frozen=True)
+class AccountBurn:
+    """What was spent through one sub-token's account in a span of days (mtok, and number of captures)."""
+
+    account_id: uuid.UUID
+    label: str
+    mtok: int
+    captures: int
+    last_day: date
+
+
+def burn_by_account(days: int, now: datetime, limit: int | None = None) -> list[AccountBurn]:
+    """Return the accounts that spent in the last `days` days, the largest first."""
+    since = now.astimezone(UTC).date() - timedelta(days=days - 1)
+    rows = (
+        DailyBurn.objects.filter(day__gte=since)
+        .values("account_id", "account__label", "account__kind")
+        .annotate(mtok=Sum("captured_mtok"), captures=Sum("captures"), last_day=Max("day"))
+        .order_by("-mtok", "account_id")[:limit]
+    )
+    return [
+        AccountBurn(
+            row["account_id"],
+            row["account__label"] or str(AccountKind(row["account__kind"]).label),
+            row["mtok"],
+            row["captures"],
+            row["last_day"],
+        )
+        for row in rows
+    ]

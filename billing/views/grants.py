@@ -1,0 +1,25 @@
+"""Where an organization's Tokens came from, what is left of each grant, and how to get more."""
+
+from __future__ import annotations
+
+from django.db.models import F, Sum
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from billing.models import Grant
+from billing.queries.burn import standing
+from tenants.views.access import ConsoleRequest, console_page
+
+
+@console_page("grants.view")
+def grants(request: ConsoleRequest) -> HttpResponse:
+    """Show every grant with what is left of it, in the order in which they burn; `top_up_url` points here."""
+    now = timezone.now()
+    rows = Grant.objects.annotate(
+        remaining_mtok=Sum("lots__posted_mtok", default=0),
+        held_mtok=Sum("lots__held_mtok", default=0),
+        used_mtok=F("amount_mtok") - F("remaining_mtok"),
+    ).order_by("priority", "expires_at", "created_at", "id")
+    context = {"grants": rows, "standing": standing(request.organization.id, now), "now": now}
+    return render(request, "billing/grants.html", context)

@@ -1,0 +1,129 @@
+"""The journal of an organization: every movement of its Tokens, with its entries."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+
+from billing.enums import SYSTEM_KINDS, TransferKind
+from billing.models import Account, Entry, Transfer
+from billing.queries.ledger import last_check, transfers
+from tenants.scope import organization_scope
+from tenants.views.access import ConsoleRequest, console_page
+from tenants.views.downloads import csv_response
+
+PAGE = 50
+CSV_BATCH = 500
+
+
+class LedgerFilter(forms.Form):
+    """What of the journal is shown. Days are UTC; both ends are included."""
+
+    kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("All")), *TransferKind.choices])
+    account = forms.ModelChoiceField(
+        label=_("Account"), required=False, queryset=Account.objects.none(), empty_label=_("All")
+    )
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["account"].queryset = Account.objects.exclude(kind__in=SYSTEM_KINDS).order_by("kind", "label")  # type: ignore[attr-defined]
+
+    def criteria(self) -> dict[str, Any]:
+        """Return the arguments of `billing.queries.ledger.transfers`; what is not valid is left out."""
+        chosen: dict[str, Any] = self.cleaned_data if self.is_bound and self.is_valid() else {}
+        since, until = chosen.get("since"), chosen.get("until")
+        return {
+            "kind": TransferKind(chosen["kind"]) if chosen.get("kind") else None,
+            "account_id": chosen["account"].id if chosen.get("account") else None,
+            "since": datetime.combine(since, time(), UTC) if since else None,
+            "until": datetime.combine(until + timedelta(days=1), time(), UTC) if until else None,
+        }
+
+
+@dataclass(frozen=True)
+class Movement:
+    """A transfer as one line: so much (mtok), from these accounts to those."""
+
+    transfer: Transfer
+    mtok: int
+    sources: str
+    targets: str
+    entries: list[Entry]
+
+
+def movement(transfer: Transfer) -> Movement:
+    """Sum up a transfer whose entries are prefetched."""
+    entries = list(transfer.entries.all())
+    taken = dict.fromkeys(str(entry.account) for entry in entries if entry.amount_mtok < 0)
+    given = dict.fromkeys(str(entry.account) for entry in entries if entry.amount_mtok > 0)
+    mtok = sum(entry.amount_mtok for entry in entries if entry.amount_mtok > 0)
+    return Movement(transfer, mtok, ", ".join(taken), ", ".join(given), entries)
+
+
+@console_page("ledger.view")
+def ledger(request: ConsoleRequest) -> HttpResponse:
+    """Show the journal, latest first, 50 transfers a page (`?kind=&account=&since=&until=&cursor=`)."""
+    form = LedgerFilter(request.GET or None)
+    found = transfers(request.organization.id, **form.criteria())
+    cursor = form.cleaned_data.get("cursor") if form.is_bound else None
+    rows = list((found.filter(id__lt=cursor) if cursor else found)[: PAGE + 1])
+    context = {
+        "form": form,
+        "filtered": any(form.criteria().values()),
+        "movements": [movement(row) for row in rows[:PAGE]],
+        "next_cursor": rows[PAGE - 1].id if len(rows) > PAGE else None,
+        "first": not cursor,
+        "check": last_check(request.organization.id),
+    }
+    return render(request, "billing/ledger.html", context)
+
+
+@console_page("ledger.view")
+def ledger_csv(request: ConsoleRequest) -> HttpResponseBase:
+    """Stream the journal as CSV, one line for each entry, with the filters of the page."""
+    form = LedgerFilter(request.GET or None)
+    return csv_response(f"ledger-{request.organization.slug}.csv", _csv_rows(request.organization.id, form.criteria()))
+
+
+def _csv_rows(organization_id: uuid.UUID, criteria: dict[str, Any]) -> Iterator[Sequence[Any]]:
+    yield ["time", "transfer", "kind", "account", "account_kind", "grant", "tokens", "reference", "reason", "actor"]
+    cursor: uuid.UUID | None = None
+    while True:
+        # The stream outlives the view and its scope, so each batch opens its own.
+        with organization_scope(organization_id):
+            found = transfers(organization_id, **criteria)
+            batch = list((found.filter(id__lt=cursor) if cursor else found)[:CSV_BATCH])
+        for transfer in batch:
+            for entry in transfer.entries.all():
+                yield [
+                    transfer.created_at.isoformat(),
+                    transfer.id,
+                    transfer.kind,
+                    entry.account,
+                    entry.account.kind,
+                    entry.grant_id,
+                    _decimal(entry.amount_mtok),
+                    transfer.reference,
+                    transfer.reason,
+                    transfer.actor,
+                ]
+        if len(batch) < CSV_BATCH:
+            return
+        cursor = batch[-1].id
+
+
+def _decimal(mtok: int) -> str:
+    sign = "-" if mtok < 0 else ""
+    whole, thousandths = divmod(abs(mtok), 1000)
+    return f"{sign}{whole}.{thousandths:03d}"

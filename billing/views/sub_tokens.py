@@ -1,0 +1,243 @@
+"""Sub-tokens: made, filled, emptied and revoked."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from billing.enums import SubTokenMode
+from billing.errors import InsufficientTokens, LedgerError, QuotaExceeded, SubTokenError
+from billing.forms import AmountForm, ReclaimForm, SubTokenFilter, SubTokenForm
+from billing.models import SubToken
+from billing.queries.balances import balance
+from billing.queries.pools import wallet
+from billing.queries.sub_tokens import SubTokenState, state, states, sub_tokens
+from billing.queries.usage import daily_burn
+from billing.services import sub_tokens as service
+from tenants.permissions import Permission
+from tenants.scope import organization_scope
+from tenants.views.access import ConsoleRequest, actor_of, console_page
+from tenants.views.downloads import csv_response
+
+DAYS = 30
+CSV_COLUMNS = ["id", "name", "prefix", "status", "mode", "tokens", "remaining", "used", "expires_at", "last_used_at"]
+
+
+@console_page("sub_tokens.view")
+@require_safe
+def sub_token_list(request: ConsoleRequest) -> HttpResponse:
+    """List the sub-tokens, latest first (`?q=&status=`)."""
+    form = SubTokenFilter(request.GET or None)
+    rows = _chosen(form)
+    context = {
+        "form": form,
+        "rows": rows,
+        "filtered": form.is_bound and any(form.cleaned_data.values()),
+        "may_manage": Permission.SUB_TOKENS_MANAGE in request.permissions,
+    }
+    return render(request, "billing/sub_tokens.html", context)
+
+
+@console_page("sub_tokens.view")
+@require_safe
+def sub_tokens_csv(request: ConsoleRequest) -> HttpResponseBase:
+    """Download the sub-tokens as CSV, with the filters of the list."""
+    rows = _csv_rows(request.organization.id, SubTokenFilter(request.GET or None))
+    return csv_response(f"sub-tokens-{request.organization.slug}.csv", rows)
+
+
+@console_page("sub_tokens.manage")
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def sub_token_new(request: ConsoleRequest) -> HttpResponse:
+    """Make a sub-token; the answer is the one page that ever shows its secret."""
+    form = SubTokenForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        now = timezone.now()
+        chosen = form.cleaned_data
+        try:
+            issued = service.create_sub_token(
+                organization_id=request.organization.id,
+                name=chosen["name"],
+                mode=SubTokenMode(chosen["mode"]),
+                mtok=chosen["tokens"],
+                team_id=chosen["team"].id if chosen["team"] else None,
+                expires_at=form.expires_at(now),
+                policy=form.policy(),
+                actor=actor_of(request),
+                now=now,
+            )
+        except (LedgerError, SubTokenError) as error:
+            form.add_error("tokens", _refusal(error))
+        else:
+            context = {"sub_token": issued.sub_token, "secret": issued.secret, "base_url": base_url(request)}
+            return render(request, "billing/sub_token_created.html", context)
+    available = balance(wallet().id).available_mtok
+    return render(request, "billing/sub_token_new.html", {"form": form, "available_mtok": available})
+
+
+@console_page("sub_tokens.view")
+@require_safe
+def sub_token(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
+    """Show one sub-token: what it has, its policy, and how it is called."""
+    found = _find(sub_token_id)
+    now = timezone.now()
+    may_manage = Permission.SUB_TOKENS_MANAGE in request.permissions
+    context = {
+        "sub_token": found,
+        "state": state(found, now=now),
+        "chart": _usage_chart(request.organization.id, found),
+        "may_manage": may_manage,
+        "allocate_form": AmountForm(auto_id="allocate-%s") if may_manage else None,
+        "reclaim_form": ReclaimForm(auto_id="reclaim-%s") if may_manage else None,
+        "parent_available_mtok": balance(found.account.parent_id).available_mtok if found.account.parent_id else 0,
+        "base_url": base_url(request),
+    }
+    return render(request, "billing/sub_token.html", context)
+
+
+@console_page("sub_tokens.manage")
+@require_POST
+def sub_token_allocate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
+    """Give a sub-token more Tokens, or a higher quota (`tokens`)."""
+    found = _find(sub_token_id)
+    form = AmountForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("That is no amount of Tokens: give a number above 0 with at most 3 decimals."))
+    else:
+        try:
+            service.allocate_to_sub_token(
+                sub_token_id=found.id, mtok=form.cleaned_data["tokens"], actor=actor_of(request), now=timezone.now()
+            )
+        except (LedgerError, SubTokenError) as error:
+            messages.error(request, _refusal(error))
+        else:
+            messages.success(
+                request, _("%(tokens)s Tokens added.") % {"tokens": in_tokens(form.cleaned_data["tokens"])}
+            )
+    return redirect("sub_token", request.organization.slug, found.id)
+
+
+@console_page("sub_tokens.manage")
+@require_POST
+def sub_token_reclaim(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
+    """Take a sub-token's free Tokens, or quota, back (`tokens`; empty takes all that is free)."""
+    found = _find(sub_token_id)
+    form = ReclaimForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("That is no amount of Tokens: give a number above 0 with at most 3 decimals."))
+    else:
+        try:
+            _token, taken = service.reclaim_from_sub_token(
+                sub_token_id=found.id, mtok=form.cleaned_data["tokens"], actor=actor_of(request), now=timezone.now()
+            )
+        except (LedgerError, SubTokenError) as error:
+            messages.error(request, _refusal(error))
+        else:
+            messages.success(request, _("%(tokens)s Tokens taken back.") % {"tokens": in_tokens(taken)})
+    return redirect("sub_token", request.organization.slug, found.id)
+
+
+@console_page("sub_tokens.manage")
+@require_POST
+def sub_token_revoke(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
+    """End a sub-token for good, once its name was typed to confirm it."""
+    found = _find(sub_token_id)
+    if request.POST.get("confirm_name", "").strip() != found.name.strip():
+        messages.error(request, _("The name did not match, so nothing was revoked."))
+    else:
+        service.revoke_sub_token(sub_token_id=found.id, actor=actor_of(request), now=timezone.now())
+        messages.success(request, _("%(name)s is revoked. Its Tokens can be taken back.") % {"name": found.name})
+    return redirect("sub_token", request.organization.slug, found.id)
+
+
+def base_url(request: HttpRequest) -> str:
+    """Return the address of this portal as the caller reached it, for examples that work when copied."""
+    return request.build_absolute_uri("/").rstrip("/")
+
+
+def in_tokens(mtok: int) -> str:
+    """Return mtok as Tokens for a sentence, with the decimals that there are."""
+    whole, thousandths = divmod(mtok, 1000)
+    return f"{whole:,}" + (f".{thousandths:03d}".rstrip("0") if thousandths else "")
+
+
+def _refusal(error: Exception) -> str:
+    """Return why the ledger refused, in a person's words."""
+    match error:
+        case InsufficientTokens():
+            return _("Only %(tokens)s Tokens are free.") % {"tokens": in_tokens(error.available_mtok)}
+        case QuotaExceeded():
+            return _("The quota above leaves only %(tokens)s Tokens.") % {"tokens": in_tokens(error.available_mtok)}
+        case _:
+            return _("The ledger refused this: %(reason)s") % {"reason": error}
+
+
+def _find(sub_token_id: uuid.UUID) -> SubToken:
+    found = SubToken.objects.select_related("account", "team").filter(id=sub_token_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _chosen(form: SubTokenFilter) -> list[SubTokenState]:
+    chosen: dict[str, Any] = form.cleaned_data if form.is_bound and form.is_valid() else {}
+    found = sub_tokens()
+    if chosen.get("q"):
+        found = found.filter(name__icontains=chosen["q"])
+    rows = states(found, now=timezone.now())
+    return [row for row in rows if row.status == chosen["status"]] if chosen.get("status") else rows
+
+
+def _csv_rows(organization_id: uuid.UUID, form: SubTokenFilter) -> Iterator[Sequence[Any]]:
+    yield CSV_COLUMNS
+    with organization_scope(organization_id):
+        rows = _chosen(form)
+    for row in rows:
+        token = row.sub_token
+        yield [
+            token.id,
+            token.name,
+            token.prefix,
+            row.status,
+            token.mode,
+            _decimal(row.total_mtok),
+            _decimal(row.balance.available_mtok),
+            _decimal(row.used_mtok),
+            token.expires_at.isoformat(),
+            token.last_used_at.isoformat() if token.last_used_at else "",
+        ]
+
+
+def _decimal(mtok: int | None) -> str:
+    return "" if mtok is None else f"{mtok // 1000}.{mtok % 1000:03d}"
+
+
+def _usage_chart(organization_id: uuid.UUID, token: SubToken) -> dict[str, Any]:
+    today = timezone.now().astimezone(UTC).date()
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    burned = {
+        row.day: row.captured_mtok
+        for row in daily_burn(organization_id, first_day=days[0], last_day=days[-1])
+        if row.account_id == token.account_id
+    }
+    total = sum(burned.values())
+    return {
+        "title": _("%(tokens)s Tokens spent in 30 days") % {"tokens": in_tokens(total)},
+        "kind": "bars",
+        "unit": "Tok",
+        "short": True,
+        "labels": [date_format(day, "MONTH_DAY_FORMAT") for day in days],
+        "series": [{"name": _("Spent on the day"), "values": [burned.get(day, 0) / 1000 for day in days]}],
+    }

@@ -1,0 +1,24 @@
+"""The pages about Tokens."""
+
+from django.urls import path
+
+from billing.views import sub_tokens
+from billing.views.balance import balance_pill
+from billing.views.grants import grants
+from billing.views.ledger import ledger, ledger_csv
+
+ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
+
+urlpatterns = [
+    path("o/<slug:slug>/balance/", balance_pill, name="balance_pill"),
+    path("o/<slug:slug>/ledger/", ledger, name="ledger"),
+    path("o/<slug:slug>/ledger.csv", ledger_csv, name="ledger_csv"),
+    path("o/<slug:slug>/grants/", grants, name="grants"),
+    path("o/<slug:slug>/sub-tokens/", sub_tokens.sub_token_list, name="sub_tokens"),
+    path("o/<slug:slug>/sub-tokens.csv", sub_tokens.sub_tokens_csv, name="sub_tokens_csv"),
+    path("o/<slug:slug>/sub-tokens/new/", sub_tokens.sub_token_new, name="sub_token_new"),
+    path(ONE, sub_tokens.sub_token, name="sub_token"),
+    path(f"{ONE}allocate/", sub_tokens.sub_token_allocate, name="sub_token_allocate"),
+    path(f"{ONE}reclaim/", sub_tokens.sub_token_reclaim, name="sub_token_reclaim"),
+    path(f"{ONE}revoke/", sub_tokens.sub_token_revoke, name="sub_token_revoke"),
+]

@@ -1,0 +1,61 @@
+"""Boxes as a drawing to be laid over a picture, in the picture's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+COLOURS = 8  # the classes box-0 .. box-7 in static/css/viewer.css
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """One prediction: where it is (px), what it is called, and the colour class of its kind."""
+
+    number: int
+    class_name: str
+    confidence: float
+    percent: str
+    x: float
+    y: float
+    width: float
+    height: float
+    label_y: float
+    colour: int
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Everything that was found in a picture of `width` x `height` px, the surest first."""
+
+    width: int
+    height: int
+    font_size: float
+    boxes: list[DrawnBox]
+
+
+def drawing(predictions: Sequence[dict[str, Any]], *, width: int, height: int) -> Drawing:
+    """Return the drawing of predictions as the API answers them."""
+    font_size = max(width, height) / 44
+    boxes = []
+    ranked = sorted(predictions, key=lambda prediction: -prediction["confidence"])
+    for number, prediction in enumerate(ranked, start=1):
+        x1, y1, x2, y2 = prediction["bbox"]
+        above = y1 - font_size * 0.4
+        boxes.append(
+            DrawnBox(
+                number=number,
+                class_name=prediction["class_name"],
+                confidence=prediction["confidence"],
+                percent=f"{prediction['confidence'] * 100:.1f}",
+                x=round(x1, 1),
+                y=round(y1, 1),
+                width=round(x2 - x1, 1),
+                height=round(y2 - y1, 1),
+                # A label that would stick out at the top goes below the box.
+                label_y=round(above if above > font_size else y2 + font_size * 1.1, 1),
+                colour=prediction["class_id"] % COLOURS,
+            )
+        )
+    return Drawing(width, height, round(font_size, 1), boxes)

@@ -1,0 +1,99 @@
+"""An organization's first page: what is left, how fast it goes, who spends it, and whether the ledger adds up."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from billing.models import SubToken
+from billing.queries.burn import burn_by_account, burn_down, standing
+from billing.queries.ledger import last_check
+from detection.models import Job
+from detection.queries.spending import burn_by_model
+from portal.templatetags.tokensight import token_number
+from tenants.views.access import ConsoleRequest, console_page
+
+DAYS = 30
+LARGEST = 8
+LATEST = 8
+
+
+@console_page("organization.view")
+def overview(request: ConsoleRequest) -> HttpResponse:
+    """Show the organization's overview."""
+    now = timezone.now()
+    context = {
+        "standing": standing(request.organization.id, now),
+        "burn_chart": burn_chart(now),
+        "sub_token_chart": sub_token_chart(now),
+        "model_chart": model_chart(now),
+        "jobs": Job.objects.select_related("model_version__model").order_by("-id")[:LATEST],
+        "names": dict(SubToken.objects.values_list("id", "name")),
+        "check": last_check(request.organization.id),
+        "today_mtok": burn_down(1, now)[0].burned_mtok,
+    }
+    return render(request, "portal/overview.html", context)
+
+
+def burn_chart(now: datetime) -> dict[str, Any]:
+    """Return the chart of what was left at the end of each of the last 30 days."""
+    days = burn_down(DAYS, now)
+    burned = sum(day.burned_mtok for day in days)
+    left = token_number(days[-1].posted_mtok, "short")
+    title = (
+        _("%(burned)s Tokens spent in 30 days, %(left)s left") % {"burned": token_number(burned, "short"), "left": left}
+        if burned
+        else _("Nothing spent in 30 days, %(left)s Tokens left") % {"left": left}
+    )
+    return {
+        "title": title,
+        "kind": "line",
+        "unit": "Tok",
+        "labels": [date_format(day.day, "MONTH_DAY_FORMAT") for day in days],
+        "series": [
+            {"name": _("Left at the day's end"), "values": [day.posted_mtok / 1000 for day in days]},
+            {"name": _("Spent on the day"), "values": [day.burned_mtok / 1000 for day in days]},
+        ],
+    }
+
+
+def sub_token_chart(now: datetime) -> dict[str, Any] | None:
+    """Return the chart of the sub-tokens that spent most, or None when none spent anything."""
+    burns = burn_by_account(DAYS, now)
+    return _share_chart(
+        [(burn.label, burn.mtok) for burn in burns], _("%(name)s spent %(percent)s%% of the Tokens"), _("Sub-token")
+    )
+
+
+def model_chart(now: datetime) -> dict[str, Any] | None:
+    """Return the chart of the models that cost most, or None when nothing was charged."""
+    burns = burn_by_model(now - timedelta(days=DAYS))
+    return _share_chart(
+        [(burn.model, burn.mtok) for burn in burns], _("%(name)s took %(percent)s%% of the Tokens"), _("Model")
+    )
+
+
+def _share_chart(amounts: list[tuple[str, int]], finding: str, what: str) -> dict[str, Any] | None:
+    total = sum(mtok for _name, mtok in amounts)
+    if not total:
+        return None
+    shown, rest = amounts[:LARGEST], amounts[LARGEST:]
+    if rest:
+        others = ngettext("%(count)s other", "%(count)s others", len(rest)) % {"count": len(rest)}
+        shown = [*shown, (others, sum(mtok for _name, mtok in rest))]
+    name, most = amounts[0]
+    return {
+        "title": finding % {"name": name, "percent": round(100 * most / total)},
+        "kind": "bars-across",
+        "unit": "Tok",
+        "short": True,
+        "labels": [name for name, _mtok in shown],
+        "series": [{"name": what, "values": [mtok / 1000 for _name, mtok in shown]}],
+    }
