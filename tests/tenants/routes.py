@@ -1,0 +1,102 @@
+"""Every route that the portal answers, found in its URL configuration, for tests that walk all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from billing.models import SubToken
+from detection.models import Job
+from tenants.models import ManagementKey, Membership, Team
+from tests.factories.rows import Rows
+
+CONSOLE = "o/<slug:slug>/"
+API = "v1/"
+
+# Routes that show nothing of any organization, and why.
+OPEN = {
+    "": "the front page",
+    "i18n/setlang/": "chooses a language",
+    "healthz": "says that the process lives",
+    "readyz": "says that the parts are there",
+    "metrics": "the platform's numbers",
+    "dev/mail/": "on a developer's machine only, see tests/portal/test_mail.py",
+    "dev/mail/<uuid:mail_id>/": "on a developer's machine only",
+    "dev/mail/<uuid:mail_id>/html/": "on a developer's machine only",
+}
+OPEN_PREFIXES = {"accounts/": "signing up and in, by django-allauth"}
+# Routes of a person, for which they must be signed in.
+PERSONAL = {"home/", "account/", "organizations/new/"}
+# API routes that need no credential, and why.
+OPEN_API = {
+    "v1/openapi.json": "describes the API",
+    "v1/docs/": "describes the API",
+}
+
+# What stands for an argument of a route: the row of one organization.
+OBJECTS: dict[str, type] = {
+    "membership_id": Membership,
+    "team_id": Team,
+    "key_id": ManagementKey,
+    "sub_token_id": SubToken,
+    "job_id": Job,
+}
+ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A pattern such as `o/<slug:slug>/teams/<uuid:team_id>/` and what answers it."""
+
+    pattern: str
+    view: Callable[..., Any]
+
+    def arguments(self) -> list[str]:
+        """Return the names in the pattern."""
+        return ARGUMENT.findall(self.pattern)
+
+    def objects(self) -> list[str]:
+        """Return the arguments that are a row's id."""
+        return [name for name in self.arguments() if name != "slug"]
+
+    def path(self, **values: Any) -> str:
+        """Return the address with these arguments."""
+        return "/" + ARGUMENT.sub(lambda found: str(values[found[1]]), self.pattern)
+
+    def path_to(self, rows: Rows, *, slug: str) -> str:
+        """Return the address of an organization's rows, under the slug of any organization."""
+        return self.path(slug=slug, **{name: rows[OBJECTS[name]].pk for name in self.objects()})
+
+
+def routes() -> list[Route]:
+    """Return every route."""
+
+    def walk(resolver: URLResolver, prefix: str) -> Iterator[Route]:
+        for entry in resolver.url_patterns:
+            pattern = prefix + str(entry.pattern)
+            if isinstance(entry, URLPattern):
+                yield Route(pattern, entry.callback)
+            else:
+                yield from walk(entry, pattern)
+
+    return list(walk(get_resolver(), ""))
+
+
+def console_routes() -> list[Route]:
+    """Return the pages of an organization."""
+    return [route for route in routes() if route.pattern.startswith(CONSOLE)]
+
+
+def api_routes() -> list[Route]:
+    """Return the routes of the REST API that need a credential."""
+    return [route for route in routes() if route.pattern.startswith(API) and route.pattern not in OPEN_API]
+
+
+def methods_of(route: Route) -> list[str]:
+    """Return what an API route answers to."""
+    view = route.view.view_class  # type: ignore[attr-defined]
+    return [name for name in ("get", "post", "put", "patch", "delete") if hasattr(view, name)]
