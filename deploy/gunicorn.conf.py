@@ -7,6 +7,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess
 
+from portal.logs import logging_settings
+
 bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104 a container's own address
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
@@ -22,6 +24,11 @@ forwarded_allow_ips = ""
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 only heartbeats, and never on a slow disk
 
+# Loaded once and shared by the processes, and before the first caller waits for it.
+preload_app = True
+
+development = os.environ.get("DEVELOPMENT", "").lower() in {"1", "true", "yes", "on"}
+logconfig_dict = logging_settings(pretty=development, level=os.environ.get("LOG_LEVEL", "INFO"))
 errorlog = "-"
 accesslog = "-" if os.environ.get("WEB_ACCESS_LOG", "1") == "1" else None
 access_log_format = "%(m)s %(U)s %(s)s %(M)s ms"

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import setup_logging
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
@@ -59,3 +60,8 @@ app.conf.update(
     },
     timezone="UTC",
 )
+
+
+@setup_logging.connect
+def _keep_logging_as_settings_say(**options: object) -> None:
+    """Keep Celery from replacing the log format: being connected is enough."""

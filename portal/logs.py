@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import MutableMapping
 from typing import Any
@@ -15,6 +16,7 @@ _SECRET_VALUES = (
     (re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+@"), r"\1…@"),
 )
 _HIDDEN = "…"
+_PROBE = re.compile(r" /(healthz|readyz|metrics)\b")
 
 
 def scrub(value: Any) -> Any:
@@ -33,7 +35,15 @@ def scrub(value: Any) -> Any:
     return value
 
 
+class _NotAProbe(logging.Filter):
+    """Keeps the questions of load balancers and Prometheus, several a second, out of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None or not _PROBE.search(record.getMessage())
+
+
 def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.pop("request", None)  # Django's, which only prints as its type; the message has the path already
     for key in list(event):
         # structlog's own record of the call is not printed, and must stay what it is.
         if not key.startswith("_"):
@@ -44,9 +54,9 @@ def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
     """Configure structlog, and return the LOGGING that sends the standard library's records the same way."""
     shared: list[structlog.types.Processor] = [
+        *([] if pretty else [structlog.stdlib.add_logger_name]),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.stdlib.ExtraAdder(),
@@ -75,8 +85,14 @@ def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _scrub_event, renderer],
             }
         },
+        "filters": {"not_a_probe": {"()": _NotAProbe}},
         "handlers": {
-            "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured"}
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "structured",
+                "filters": ["not_a_probe"],
+            }
         },
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
@@ -85,5 +101,9 @@ def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             "gunicorn.error": {"handlers": ["stdout"], "level": level, "propagate": False},
             "gunicorn.access": {"handlers": ["stdout"], "level": "INFO", "propagate": False},
+            # Every doorbell and every round of the scheduler would be three lines that say nothing.
+            "celery.beat": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
         },
     }

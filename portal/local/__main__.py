@@ -22,6 +22,10 @@ from portal.local.supervisor import Interrupted, Supervisor, interrupt_on_signal
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 120
+# Workers meet in the database; to look for each other on the way up would only cost a second.
+CELERY_OPTIONS = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+# What root is told by Celery, and what WhiteNoise misses where files are served from the sources.
+QUIET_WARNINGS = "ignore:You're running the worker with superuser,ignore:No directory at"
 
 
 def run() -> None:
@@ -39,13 +43,11 @@ def run() -> None:
         supervisor = stack.enter_context(Supervisor(env))
         with step("Web, worker and scheduler"):
             supervisor.start("web", python("-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "portal.wsgi"))
-            celery = ("-m", "celery", "--app", "portal.celery", "--quiet", "worker", "--loglevel", "INFO")
+            celery = ("-m", "celery", "--app", "portal.celery", "--quiet", "worker", *CELERY_OPTIONS)
             supervisor.start("worker", python(*celery, "--queues", "inference", "--hostname", "worker@%h"))
-            supervisor.start(
-                "scheduler",
-                python(*celery, "--queues", "maintenance", "--hostname", "scheduler@%h", "--pool", "solo", "--beat",
-                       "--schedule", str(data / "beat-schedule")),
-            )  # fmt: skip
+            beat = ("--beat", "--schedule", str(data / "beat-schedule"))
+            solo = ("--queues", "maintenance", "--hostname", "scheduler@%h", "--pool", "solo")
+            supervisor.start("scheduler", python(*celery, *solo, *beat))
             _wait_until_ready(supervisor, env["BASE_URL"])
         demo_file = demo_file.replace(data / "demo.json")
         sample.run(json.loads(demo_file.read_text()), env)
@@ -99,6 +101,7 @@ def _environment(data: Path, host: str, port: int, database_url: str, redis_url:
         "TOKENSIGHT_DATA_DIR": str(data),
         "PROMETHEUS_MULTIPROC_DIR": str(machine.empty_directory(data / "metrics")),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": QUIET_WARNINGS,
         "DJANGO_SETTINGS_MODULE": "portal.settings",
     }
     # Only the step that migrates may be the owner.
@@ -130,7 +133,7 @@ def _wait_until_ready(supervisor: Supervisor, base_url: str) -> None:
         supervisor.require_alive()
         if time.monotonic() > deadline:
             raise Failure(f"Not ready after {READY_SECONDS} seconds: {missing}. The logs above say more.")
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def main() -> int:

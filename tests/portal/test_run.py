@@ -1,0 +1,208 @@
+"""`make run`, as a person or a script uses it: the contract of the one command, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make-run"), pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 180
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(data: Path, port: int, **env: str) -> subprocess.Popen[str]:
+    """Start `make run` in a process group of its own, as a shell does, with nothing of the test's own settings."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("DATABASE", "REDIS", "PYTEST"))
+    }
+    for name in ("DEVELOPMENT", "DJANGO_SETTINGS_MODULE", "TOKENSIGHT_DATA_DIR", "MAKEFLAGS", "MAKELEVEL", "ONCE"):
+        inherited.pop(name, None)
+    venv = sys.prefix
+    return subprocess.Popen(
+        # The environment stands already; what must not happen is that a test installs something.
+        ["make", "-o", f"{venv}/.base", "run", f"VENV={venv}"],
+        cwd=ROOT,
+        env={**inherited, "TOKENSIGHT_DATA_DIR": str(data), "PORT": str(port), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=PATIENCE)
+    return output
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Read what it prints until a line has `text` in it."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    root = psutil.Process(process.pid)
+    return [root, *root.children(recursive=True)]
+
+
+def gone(processes: list[psutil.Process], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def demo_of(data: Path) -> dict[str, Any]:
+    return json.loads((data / "demo.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A data folder after one complete `ONCE=1 make run`, and what that printed."""
+    data = tmp_path_factory.mktemp("house") / "data"
+    process = start(data, free_port(), ONCE="1")
+    output = finish(process)
+    assert process.returncode == 0, output
+    return data, output
+
+
+@pytest.fixture
+def running(house: tuple[Path, str]) -> Iterator[tuple[subprocess.Popen[str], Path, int]]:
+    """The product, running on the data of an earlier run."""
+    data, port = house[0], free_port()
+    process = start(data, port)
+    try:
+        wait_for(process, "Ctrl-C stops everything.")
+        yield process, data, port
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        finish(process)
+
+
+def test_once_finds_the_defects_bills_them_and_verifies_the_ledger(house: tuple[Path, str]) -> None:
+    data, output = house
+    assert "board-01.jpg through POST /v1/detect" in output
+    assert "not found" not in output
+    assert "left" in output
+    assert (data / "demo.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demo_file_has_what_scripts_rely_on(house: tuple[Path, str]) -> None:
+    demo = demo_of(house[0])
+    for organization in (demo, demo["other"]):
+        assert organization["base_url"].startswith("http://localhost:")
+        assert organization["organization"]
+        assert set(organization["admin"]) == {"email", "password"}
+        assert organization["management_key"].startswith("tsm_")
+        assert organization["sub_tokens"]
+        for sub_token in organization["sub_tokens"]:
+            assert set(sub_token) == {"name", "secret", "tokens"}
+            assert sub_token["secret"].startswith("tsk_")
+    assert demo["organization"] != demo["other"]["organization"]
+    assert demo["database_url"].startswith("postgresql://tokensight_app@")
+    assert demo["redis_url"]
+
+
+def test_a_second_run_keeps_secrets_and_serves_and_ctrl_c_leaves_nothing(
+    house: tuple[Path, str], running: tuple[subprocess.Popen[str], Path, int]
+) -> None:
+    process, data, port = running
+    before = json.loads((house[0] / "demo.json").read_text())
+    assert demo_of(data)["sub_tokens"] == before["sub_tokens"]
+    assert demo_of(data)["base_url"] == f"http://localhost:{port}"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+        assert json.load(response)["status"] == "ready"
+    everybody = family(process)
+    assert {"postgres", "redis-server"} <= {member.name() for member in everybody}
+    os.killpg(process.pid, signal.SIGINT)
+    output = finish(process)
+    assert "Stopped." in output
+    assert "Traceback" not in output
+    assert gone(everybody, 1), everybody
+
+
+def test_a_second_one_on_the_same_data_is_refused_in_one_line(
+    running: tuple[subprocess.Popen[str], Path, int],
+) -> None:
+    _, data, _ = running
+    second = start(data, free_port())
+    lines = [line for line in finish(second).splitlines() if not line.startswith("make: ")]
+    assert second.returncode != 0
+    assert len(lines) == 1
+    assert "already runs on" in lines[0]
+
+
+def test_killing_the_supervisor_takes_everything_with_it(house: tuple[Path, str]) -> None:
+    process = start(house[0], free_port())
+    wait_for(process, "Ctrl-C stops everything.")
+    everybody = family(process)
+    supervisor = next(member for member in everybody if "portal.local" in member.cmdline())
+    supervisor.send_signal(signal.SIGKILL)
+    assert gone(everybody, 30), [member for member in everybody if member.is_running()]
+    finish(process)
+
+
+def test_killing_make_stops_everything_cleanly(house: tuple[Path, str]) -> None:
+    process = start(house[0], free_port())
+    wait_for(process, "Ctrl-C stops everything.")
+    everybody = family(process)
+    process.kill()
+    assert gone(everybody, 30), [member for member in everybody if member.is_running()]
+    assert "Stopped." in finish(process)
+
+
+def test_a_killed_worker_is_started_again(running: tuple[subprocess.Popen[str], Path, int]) -> None:
+    process, _, _ = running
+    worker = next(member for member in family(process) if "worker@%h" in member.cmdline())
+    worker.kill()
+    wait_for(process, "worker@")
+    assert any("worker@%h" in member.cmdline() and member.pid != worker.pid for member in family(process))
+
+
+def test_a_taken_port_is_told_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        process = start(tmp_path / "data", port)
+        lines = [line for line in finish(process).splitlines() if not line.startswith("make: ")]
+    assert process.returncode != 0
+    assert lines == [f"Failed: Port {port} is taken by another program. Choose another: PORT={port + 1} make run"]
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_a_data_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    process = start(tmp_path / "file" / "data", free_port())
+    lines = [line for line in finish(process).splitlines() if not line.startswith("make: ")]
+    assert process.returncode != 0
+    assert len(lines) == 1
+    assert "Give another folder: TOKENSIGHT_DATA_DIR=" in lines[0]
