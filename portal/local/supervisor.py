@@ -125,7 +125,8 @@ def _show(process: subprocess.Popen[bytes], label: str, colour: str) -> None:
     if process.stdout is None:
         return
     for line in process.stdout:
-        log_line(label, line.decode(errors="replace").rstrip(), colour)
+        if text := line.decode(errors="replace").rstrip():
+            log_line(label, text, colour)
 
 
 def python(*words: str) -> list[str]:
