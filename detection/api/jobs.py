@@ -14,19 +14,18 @@ from billing.api.authentication import SubTokenAuthentication
 from detection.api import schema
 from detection.api.detect import json_response
 from detection.api.owner import Owner, owner_of
-from detection.queries.calls import CallFilters, list_calls
-from detection.queries.jobs import find_job
+from detection.queries.jobs import find_job, jobs
 from detection.services import answers
 from detection.services.jobs import cancel
 from detection.services.run import with_remaining
 from tenants.api.authentication import ManagementKeyAuthentication
+from tenants.api.pagination import PAGE_PARAMETERS, paginate
 from tenants.api.problems import Problem
 from tenants.api.views import ApiView
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
 
 _STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
-MAX_LIMIT = 100
 
 
 class JobListView(ApiView):
@@ -38,8 +37,7 @@ class JobListView(ApiView):
         operation_id="jobs",
         summary="List calls, newest first",
         parameters=[
-            OpenApiParameter("limit", OpenApiTypes.INT, description="1 to 100, 20 if unsaid"),
-            OpenApiParameter("cursor", OpenApiTypes.STR, description="`next_cursor` of the page before"),
+            *PAGE_PARAMETERS,
             OpenApiParameter("status", OpenApiTypes.STR, enum=_STATUSES),
             OpenApiParameter("model", OpenApiTypes.STR),
         ],
@@ -52,14 +50,12 @@ class JobListView(ApiView):
         """
         owner = owner_of(request, Permission.CALLS_VIEW)
         query = request.query_params
-        status = query.get("status") or None
+        status = query.get("status")
         if status is not None and status not in _STATUSES:
             raise _invalid("status", f"This must be one of {', '.join(_STATUSES)}.")
-        filters = CallFilters(sub_token_id=owner.sub_token_id, status=status, model=query.get("model") or None)
         with organization_scope(owner.organization_id):
-            page = list_calls(filters, cursor=_cursor(query.get("cursor")), limit=_limit(query.get("limit")))
-        documents = [answers.document(job) for job in page.jobs]
-        return json_response({"data": documents, "next_cursor": str(page.next_cursor) if page.next_cursor else None})
+            page = paginate(request, jobs(sub_token_id=owner.sub_token_id, status=status, model=query.get("model")))
+        return json_response(page.answer([answers.document(job) for job in page.rows]))
 
 
 class JobView(ApiView):
@@ -105,23 +101,6 @@ class CancelView(ApiView):
 
 def _with_remaining(document: dict[str, Any], owner: Owner) -> dict[str, Any]:
     return with_remaining(document, owner.credential) if owner.credential else document
-
-
-def _limit(text: str | None) -> int:
-    if not text:
-        return 20
-    if not (text.isascii() and text.isdecimal() and len(text) < 4 and 1 <= int(text) <= MAX_LIMIT):
-        raise _invalid("limit", f"This must be from 1 to {MAX_LIMIT}.")
-    return int(text)
-
-
-def _cursor(text: str | None) -> uuid.UUID | None:
-    if not text:
-        return None
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise _invalid("cursor", "This is no cursor of ours.") from None
 
 
 def _invalid(name: str, message: str) -> Problem:

@@ -78,11 +78,6 @@ def usage(
         return [_row(row, group_by) for row in cursor.fetchall()]
 
 
-def daily_usage_by_model(organization_id: uuid.UUID, *, since: dt.datetime, until: dt.datetime) -> list[UsageRow]:
-    """Return the series behind a chart: a row for each day (UTC) and model that had calls."""
-    return usage(organization_id, since=since, until=until, group_by=("day", "model"))
-
-
 def _row(row: tuple[Any, ...], group_by: Sequence[str]) -> UsageRow:
     values = iter(row)
     group: dict[str, Any] = {}

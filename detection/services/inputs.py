@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -17,7 +17,9 @@ from PIL import ExifTags, Image
 
 from tenants.api.problems import Problem
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+# What Pillow finds strange about a picture is no news to whoever runs this server.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _SWAPS_SIDES = frozenset({5, 6, 7, 8})
 
 
@@ -49,6 +51,8 @@ def inspect_image(content: bytes) -> ImageHeader:
     width, height, orientation = _open(content, kind)
     if width * height > settings.MAX_IMAGE_PIXELS:
         raise _too_many_pixels()
+    if not _ENDS[kind](content):
+        raise Problem("invalid_image", f"This {kind} is cut off before its end.")
     if orientation in _SWAPS_SIDES:
         width, height = height, width
     return ImageHeader(kind, width, height, orientation, hashlib.sha256(content).hexdigest())
@@ -90,13 +94,11 @@ def _open(content: bytes, kind: str) -> tuple[int, int, int]:
 
 
 def _lazily(content: bytes, kind: str) -> tuple[int, int, bytes | None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(content), formats=[kind]) as image:
-                return *image.size, image.info.get("exif")
-        except Image.DecompressionBombError:
-            raise _too_many_pixels() from None
+    try:
+        with Image.open(io.BytesIO(content), formats=[kind]) as image:
+            return *image.size, image.info.get("exif")
+    except Image.DecompressionBombError:
+        raise _too_many_pixels() from None
 
 
 def _webp(content: bytes) -> tuple[int, int, bytes | None]:
@@ -139,6 +141,30 @@ def _orientation(exif: bytes | None) -> int:
     except Exception:  # a picture with broken metadata is still a picture
         return 1
     return value if value in range(1, 9) else 1
+
+
+def _jpeg_ends(content: bytes) -> bool:
+    # Within a scan these two bytes stand for the markers alone; a thumbnail's come before the last scan begins.
+    return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+
+
+def _bmp_ends(content: bytes) -> bool:
+    start = int.from_bytes(content[10:14], "little")
+    if int.from_bytes(content[14:18], "little") < 40 or content[30:34] not in (b"\0\0\0\0", b"\3\0\0\0"):
+        return len(content) > start
+    width = int.from_bytes(content[18:22], "little", signed=True)
+    height = abs(int.from_bytes(content[22:26], "little", signed=True))
+    row = (width * int.from_bytes(content[28:30], "little") + 31) // 32 * 4
+    return len(content) >= start + row * height
+
+
+# Decoders fill up what is missing with grey, and a caller should not pay for that.
+_ENDS: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": _jpeg_ends,
+    "PNG": lambda content: content.rfind(b"IEND\xaeB`\x82") > 0,
+    "WEBP": lambda content: len(content) >= int.from_bytes(content[4:8], "little") + 8,
+    "BMP": _bmp_ends,
+}
 
 
 def _invalid(kind: str) -> Problem:

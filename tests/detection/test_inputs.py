@@ -81,6 +81,21 @@ def test_a_header_that_is_cut_off_is_refused(kind: str, length: int) -> None:
     assert refusal.value.code in {"invalid_image", "unsupported_media_type"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("orientation", [None, 6])
+def test_a_picture_that_is_cut_off_anywhere_is_refused(kind: str, orientation: int | None) -> None:
+    content = picture(kind, orientation=orientation if kind != "BMP" else None)
+    for length in range(30, len(content) - 1, 7):
+        with pytest.raises(Problem) as refusal:
+            inspect_image(content[:length])
+        assert refusal.value.code == "invalid_image"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cameras_put_behind_a_picture_is_no_harm(kind: str) -> None:
+    assert inspect_image(picture(kind) + b"maker's own notes").width == 64
+
+
 def test_too_many_bytes_are_refused(settings: Settings) -> None:
     settings.MAX_IMAGE_BYTES = 100
     with pytest.raises(Problem) as refusal:
