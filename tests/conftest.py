@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
 
+from billing.queries.credentials import forget_credentials
+from billing.services.redis import resume
 from tenants.models import Organization, Role, User
 from tests.committed import remember_migrated_rows, restore_migrated_rows
 from tests.factories.tenants import make_membership, make_organization, make_user
@@ -58,6 +60,16 @@ def committed_db(transactional_db: None) -> None:
 def _clean_redis() -> Iterator[None]:
     yield
     redis.Redis.from_url(settings.REDIS_URL).flushdb()
+
+
+@pytest.fixture
+def fresh_process() -> Iterator[None]:
+    """Let this process remember no credential from another test, and ask Redis again if it was away."""
+    forget_credentials()
+    resume()
+    yield
+    forget_credentials()
+    resume()
 
 
 @pytest.fixture

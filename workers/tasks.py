@@ -11,8 +11,10 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.utils import timezone
 
 from billing.services import expiry, holds
+from billing.services.last_used import write_last_used
 from billing.services.verify import verify_ledger
 from detection.services import queue
+from tenants.services.idempotency import forget_old_answers
 from workers.machine import machine
 from workers.runner import run_jobs as work_off
 
@@ -37,13 +39,15 @@ def maintain() -> None:
 
 @shared_task(name="workers.expire")
 def expire() -> None:
-    """Every minute: move what is left of expired grants out of the accounts."""
+    """Every minute: move what is left of expired grants out of the accounts, and write when sub-tokens were used."""
     expiry.expire_grants(now=timezone.now())
+    write_last_used()
 
 
 @shared_task(name="workers.nightly")
 def nightly() -> None:
-    """Every night: recompute every balance from the entries, and say aloud if one is off."""
+    """Every night: forget old idempotent answers; recompute every balance from the entries, and say if one is off."""
+    forget_old_answers(timezone.now())
     report = verify_ledger(now=timezone.now())
     if not report.passed:
         log.error("ledger_off", discrepancies=report.discrepancy_count, organizations=[off.slug for off in report.off])

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.utils import timezone
 
-from billing.queries.credentials import forget_credentials
-from billing.services.redis import resume
 from tenants.models import Organization
 from tests.api_client import ApiClient, manager_of
 from tests.factories.billing import make_wallet
 
 
 @pytest.fixture(autouse=True)
-def _fresh_process() -> Iterator[None]:
-    forget_credentials()
-    resume()
-    yield
-    forget_credentials()
-    resume()
+def _fresh(fresh_process: None) -> None:
+    """Nothing is remembered from another test."""
 
 
 @pytest.fixture
