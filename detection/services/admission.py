@@ -12,6 +12,7 @@ from django.db import connection
 
 from billing.queries.credentials import Credential
 from detection.models import Job
+from detection.services.answers import tokens
 from tenants.api.problems import Problem
 from tenants.models import Organization
 from tenants.scope import organization_scope
@@ -83,12 +84,13 @@ def _refusal(outcome: str, credential: Credential, price_mtok: int, available_mt
             detail = "There are not enough Tokens left for this call."
         case _:
             raise RuntimeError(f"detection_admit answered {outcome!r} for sub-token {credential.sub_token_id}")
+    needed, remaining = tokens(price_mtok), tokens(max(available_mtok, 0))
     return Problem(
         outcome,
-        f"{detail} It costs {price_mtok / 1000:g}; {max(available_mtok, 0) / 1000:g} can be spent.",
-        headers={"Tokens-Used": "0", "Tokens-Remaining": f"{max(available_mtok, 0) / 1000:g}"},
-        needed_tokens=price_mtok / 1000,
-        remaining_tokens=max(available_mtok, 0) / 1000,
+        f"{detail} It costs {needed}; {remaining} can be spent.",
+        headers={"Tokens-Used": "0", "Tokens-Remaining": str(remaining)},
+        needed_tokens=needed,
+        remaining_tokens=remaining,
         top_up_url=_top_up_url(credential.organization_id),
     )
 
