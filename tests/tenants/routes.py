@@ -45,6 +45,11 @@ OBJECTS: dict[str, type] = {
     "sub_token_id": SubToken,
     "job_id": Job,
 }
+# What has to be sent so that a route looks for the row at all, instead of sending an empty form back.
+FORMS: dict[str, dict[str, Any]] = {
+    "v1/sub_tokens/<uuid:sub_token_id>/allocate": {"tokens": 1},
+    "o/<slug:slug>/members/<uuid:membership_id>/role/": {"role": "viewer"},
+}
 ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -54,6 +59,11 @@ class Route:
 
     pattern: str
     view: Callable[..., Any]
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """Return what is posted to it."""
+        return FORMS.get(self.pattern, {})
 
     def arguments(self) -> list[str]:
         """Return the names in the pattern."""
