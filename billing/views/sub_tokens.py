@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -238,6 +239,6 @@ def _usage_chart(organization_id: uuid.UUID, token: SubToken) -> dict[str, Any]:
         "kind": "bars",
         "unit": "Tok",
         "short": True,
-        "labels": [date_format(day, "MONTH_DAY_FORMAT") for day in days],
+        "labels": [date_format(day, pgettext("day in a chart", "M j")) for day in days],
         "series": [{"name": _("Spent on the day"), "values": [burned.get(day, 0) / 1000 for day in days]}],
     }

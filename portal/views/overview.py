@@ -10,10 +10,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from billing.models import SubToken
-from billing.queries.burn import burn_by_account, burn_down, standing
+from billing.queries.burn import Day, burn_by_account, burn_down, standing
 from billing.queries.ledger import last_check
 from detection.models import Job
 from detection.queries.spending import burn_by_model
@@ -29,22 +29,23 @@ LATEST = 8
 def overview(request: ConsoleRequest) -> HttpResponse:
     """Show the organization's overview."""
     now = timezone.now()
+    days = burn_down(DAYS, now)
     context = {
         "standing": standing(request.organization.id, now),
-        "burn_chart": burn_chart(now),
+        "left_chart": left_chart(days),
+        "spent_chart": spent_chart(days),
         "sub_token_chart": sub_token_chart(now),
         "model_chart": model_chart(now),
         "jobs": Job.objects.select_related("model_version__model").order_by("-id")[:LATEST],
         "names": dict(SubToken.objects.values_list("id", "name")),
         "check": last_check(request.organization.id),
-        "today_mtok": burn_down(1, now)[0].burned_mtok,
+        "today_mtok": days[-1].burned_mtok,
     }
     return render(request, "portal/overview.html", context)
 
 
-def burn_chart(now: datetime) -> dict[str, Any]:
-    """Return the chart of what was left at the end of each of the last 30 days."""
-    days = burn_down(DAYS, now)
+def left_chart(days: list[Day]) -> dict[str, Any]:
+    """Return the chart of what was left at the end of each day."""
     burned = sum(day.burned_mtok for day in days)
     left = token_number(days[-1].posted_mtok, "short")
     title = (
@@ -56,12 +57,31 @@ def burn_chart(now: datetime) -> dict[str, Any]:
         "title": title,
         "kind": "line",
         "unit": "Tok",
-        "labels": [date_format(day.day, "MONTH_DAY_FORMAT") for day in days],
-        "series": [
-            {"name": _("Left at the day's end"), "values": [day.posted_mtok / 1000 for day in days]},
-            {"name": _("Spent on the day"), "values": [day.burned_mtok / 1000 for day in days]},
-        ],
+        "short": True,
+        "labels": _labels(days),
+        "series": [{"name": _("Left at the day's end"), "values": [day.posted_mtok / 1000 for day in days]}],
     }
+
+
+def spent_chart(days: list[Day]) -> dict[str, Any] | None:
+    """Return the chart of what was spent on each day, or None when nothing was."""
+    busiest = max(days, key=lambda day: day.burned_mtok)
+    if not busiest.burned_mtok:
+        return None
+    return {
+        "title": _("The busiest day was %(day)s with %(burned)s Tokens")
+        % {"day": _labels([busiest])[0], "burned": token_number(busiest.burned_mtok, "short")},
+        "kind": "bars",
+        "unit": "Tok",
+        "short": True,
+        "labels": _labels(days),
+        "series": [{"name": _("Spent on the day"), "values": [day.burned_mtok / 1000 for day in days]}],
+    }
+
+
+def _labels(days: list[Day]) -> list[str]:
+    # Translators: how a chart names a day, in Django's date format; "M j" is "Nov 21".
+    return [date_format(day.day, pgettext("day in a chart", "M j")) for day in days]
 
 
 def sub_token_chart(now: datetime) -> dict[str, Any] | None:

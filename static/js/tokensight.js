@@ -89,7 +89,11 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 // Times are sent in UTC and shown in the reader's zone; the server's words stay for those without JavaScript.
 const localTimes = (root) => {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+    dateStyle: "medium",
+    timeStyle: "medium",
+    hourCycle: "h23",
+  });
   for (const element of root.querySelectorAll("time[data-local]")) {
     element.textContent = format.format(new Date(element.dateTime));
     element.removeAttribute("data-local");
