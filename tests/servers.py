@@ -21,7 +21,7 @@ _directory: Path | None = None
 
 def _create_app_role(owner_url: str) -> None:
     with psycopg.connect(owner_url, autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = 'tokensight_app'").fetchone():
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'tokensight_app'").fetchone():
             connection.execute("CREATE ROLE tokensight_app LOGIN NOBYPASSRLS")
 
 

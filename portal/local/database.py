@@ -29,9 +29,9 @@ class DatabaseUrls:
 def embedded_database(server: EmbeddedPostgres) -> DatabaseUrls:
     """Make the database and the restricted role in the embedded server when missing, and return the addresses."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone():
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOBYPASSRLS").format(sql.Identifier(APP_ROLE)))
     return DatabaseUrls(owner=server.url(DATABASE), app=server.url(DATABASE, role=APP_ROLE))
 
@@ -49,7 +49,7 @@ def given_database(data: Path) -> DatabaseUrls:
     role, secret = sql.Identifier(APP_ROLE), sql.Literal(password)
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone()
+            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone()
             statement = "ALTER ROLE {} LOGIN PASSWORD {}" if known else "CREATE ROLE {} LOGIN NOBYPASSRLS PASSWORD {}"
             connection.execute(sql.SQL(statement).format(role, secret))
             connection.execute(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,20 +92,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return data, output
 
 
-@pytest.fixture
-def running(house: tuple[Path, str]) -> Iterator[tuple[subprocess.Popen[str], Path, int]]:
-    """The product, running on the data of an earlier run."""
-    data, port = house[0], free_port()
-    process = start(data, port)
-    try:
-        wait_for(process, "Ctrl-C stops everything.")
-        yield process, data, port
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        finish(process)
-
-
 def test_once_finds_the_defects_bills_them_and_verifies_the_ledger(house: tuple[Path, str]) -> None:
     data, output = house
     assert "board-01.jpg through POST /v1/detect" in output
@@ -131,33 +116,42 @@ def test_the_demo_file_has_what_scripts_rely_on(house: tuple[Path, str]) -> None
     assert demo["redis_url"]
 
 
-def test_a_second_run_keeps_secrets_and_serves_and_ctrl_c_leaves_nothing(
-    house: tuple[Path, str], running: tuple[subprocess.Popen[str], Path, int]
-) -> None:
-    process, data, port = running
-    before = json.loads((house[0] / "demo.json").read_text())
-    assert demo_of(data)["sub_tokens"] == before["sub_tokens"]
-    assert demo_of(data)["base_url"] == f"http://localhost:{port}"
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
-        assert json.load(response)["status"] == "ready"
-    everybody = family(process)
-    assert {"postgres", "redis-server"} <= {member.name() for member in everybody}
-    os.killpg(process.pid, signal.SIGINT)
-    output = finish(process)
-    assert "Stopped." in output
-    assert "Traceback" not in output
-    assert gone(everybody, 1), everybody
+def test_a_second_run_keeps_its_secrets_its_data_and_its_processes_until_ctrl_c(house: tuple[Path, str]) -> None:
+    data, port = house[0], free_port()
+    before = demo_of(data)
+    process = start(data, port)
+    try:
+        wait_for(process, "Ctrl-C stops everything.")
+        assert demo_of(data) == {
+            **before,
+            "base_url": f"http://localhost:{port}",
+            "other": {**before["other"], "base_url": f"http://localhost:{port}"},
+        }
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+            assert json.load(response)["status"] == "ready"
 
+        another = start(data, free_port())
+        refusal = [line for line in finish(another).splitlines() if not line.startswith("make: ")]
+        assert another.returncode != 0
+        assert len(refusal) == 1
+        assert "already runs on" in refusal[0]
 
-def test_a_second_one_on_the_same_data_is_refused_in_one_line(
-    running: tuple[subprocess.Popen[str], Path, int],
-) -> None:
-    _, data, _ = running
-    second = start(data, free_port())
-    lines = [line for line in finish(second).splitlines() if not line.startswith("make: ")]
-    assert second.returncode != 0
-    assert len(lines) == 1
-    assert "already runs on" in lines[0]
+        worker = next(member for member in family(process) if "worker@%h" in member.cmdline())
+        worker.kill()
+        wait_for(process, "starting it again")
+        wait_for(process, "worker@")
+
+        everybody = family(process)
+        assert {"postgres", "redis-server"} <= {member.name() for member in everybody}
+        os.killpg(process.pid, signal.SIGINT)
+        output = finish(process)
+        assert "Stopped." in output
+        assert "Traceback" not in output
+        assert gone(everybody, 1), everybody
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            finish(process)
 
 
 def test_killing_the_supervisor_takes_everything_with_it(house: tuple[Path, str]) -> None:
@@ -177,14 +171,6 @@ def test_killing_make_stops_everything_cleanly(house: tuple[Path, str]) -> None:
     process.kill()
     assert gone(everybody, 30), [member for member in everybody if member.is_running()]
     assert "Stopped." in finish(process)
-
-
-def test_a_killed_worker_is_started_again(running: tuple[subprocess.Popen[str], Path, int]) -> None:
-    process, _, _ = running
-    worker = next(member for member in family(process) if "worker@%h" in member.cmdline())
-    worker.kill()
-    wait_for(process, "worker@")
-    assert any("worker@%h" in member.cmdline() and member.pid != worker.pid for member in family(process))
 
 
 def test_a_taken_port_is_told_in_one_line_before_anything_starts(tmp_path: Path) -> None:
