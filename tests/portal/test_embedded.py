@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,14 @@ import psycopg
 import pytest
 
 from portal.embedded import EmbeddedPostgres, EmbeddedServerError
+from tests.portal.folders import server_folder
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with server_folder() as path:
+        yield path
+
 
 OWNER = """
 import sys, time
@@ -26,8 +35,8 @@ time.sleep(60)
 """
 
 
-def test_a_killed_owner_leaves_no_server_behind(tmp_path: Path) -> None:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE)
+def test_a_killed_owner_leaves_no_server_behind(folder: Path) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE)
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"started\n"
     family = psutil.Process(owner.pid).children(recursive=True)
@@ -40,8 +49,8 @@ def test_a_killed_owner_leaves_no_server_behind(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_data_survives_a_restart_and_only_this_user_reaches_the_socket(tmp_path: Path) -> None:
-    directory = tmp_path / "postgres"
+def test_data_survives_a_restart_and_only_this_user_reaches_the_socket(folder: Path) -> None:
+    directory = folder / "postgres"
     for statement, expected in (("CREATE TABLE kept AS SELECT 42 AS answer", None), ("TABLE kept", (42,))):
         server = EmbeddedPostgres(directory)
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
@@ -52,15 +61,15 @@ def test_data_survives_a_restart_and_only_this_user_reaches_the_socket(tmp_path:
         server.stop()
 
 
-def test_data_of_another_postgresql_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "postgres").mkdir()
-    (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
+def test_data_of_another_postgresql_is_refused_with_what_to_do(folder: Path) -> None:
+    (folder / "postgres").mkdir()
+    (folder / "postgres" / "PG_VERSION").write_text("14\n")
     with pytest.raises(EmbeddedServerError, match=r"PostgreSQL 14.*Move the directory away"):
-        EmbeddedPostgres(tmp_path / "postgres")
+        EmbeddedPostgres(folder / "postgres")
 
 
-def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / ("long" * 25) / "postgres", {"fsync": "off"})
+def test_a_long_path_gets_a_short_socket(folder: Path) -> None:
+    server = EmbeddedPostgres(folder / ("long" * 25) / "postgres", {"fsync": "off"})
     try:
         assert len(server.url("postgres")) < 120
     finally:

@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests.portal.folders import server_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make-run"), pytest.mark.timeout(600)]
 
@@ -83,13 +86,14 @@ def demo_of(data: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def house() -> Iterator[tuple[Path, str]]:
     """A data folder after one complete `ONCE=1 make run`, and what that printed."""
-    data = tmp_path_factory.mktemp("house") / "data"
-    process = start(data, free_port(), ONCE="1")
-    output = finish(process)
-    assert process.returncode == 0, output
-    return data, output
+    with server_folder() as folder:
+        data = folder / "data"
+        process = start(data, free_port(), ONCE="1")
+        output = finish(process)
+        assert process.returncode == 0, output
+        yield data, output
 
 
 def test_once_finds_the_defects_bills_them_and_verifies_the_ledger(house: tuple[Path, str]) -> None:
