@@ -65,8 +65,8 @@ def _read(request: HttpRequest, limit: int) -> bytes:
     stream = request.META["wsgi.input"] if chunked else request
     try:
         body = stream.read(limit + 1)
-    except OSError:
-        body = b""
+    except Exception:  # the connection broke, or the server found no chunk where there should be one
+        raise Problem("invalid_request", "The body could not be read to its end.") from None
     if len(body) > limit:
         raise too_many_bytes()
     if length is not None and len(body) < length:

@@ -129,6 +129,8 @@ def _response(outcome: Outcome, wish: Preference) -> HttpResponse:
     headers["Tokens-Used"] = str(usage["tokens"])
     if usage["remaining_tokens"] is not None:
         headers["Tokens-Remaining"] = str(usage["remaining_tokens"])
+    if outcome.replayed:
+        headers["Idempotent-Replayed"] = "true"
     if outcome.finished:
         return json_response(answers.answer(document), 200, headers)
     headers["Location"] = f"/v1/jobs/{document['id']}"

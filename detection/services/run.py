@@ -60,10 +60,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A job's document (`answers.job_document`), finished or not, and the rate limit's headers."""
+    """A job's document (`answers.job_document`), finished or not, and the rate limit's headers.
+
+    `replayed` says that an earlier call with the same idempotency key made the job.
+    """
 
     document: dict[str, Any]
     headers: dict[str, str]
+    replayed: bool = False
 
     @property
     def finished(self) -> bool:
@@ -82,10 +86,10 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
     lease = str(new_id())
     limits = rate.admit(credential, lease, lease_seconds=call.wait_seconds + 30)
     try:
-        document = _run(credential, read(), call)
+        document, replayed = _run(credential, read(), call)
         if document["status"] in (JobStatus.FAILED, JobStatus.CANCELLED):
             raise _failure(document)
-        return Outcome(document, limits.headers)
+        return Outcome(document, limits.headers, replayed)
     except Problem as problem:
         problem.headers = {**limits.headers, **problem.headers}
         raise
@@ -93,7 +97,8 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
         rate.release(credential.sub_token_id, lease)
 
 
-def _run(credential: Credential, submission: Submission, call: Call) -> dict[str, Any]:
+def _run(credential: Credential, submission: Submission, call: Call) -> tuple[dict[str, Any], bool]:
+    """Return the job's document, and whether an earlier call made it."""
     started = time.monotonic()
     image = inspect_image(submission.image)
     parameters = read_parameters(submission.fields, textual=submission.textual)
@@ -105,12 +110,13 @@ def _run(credential: Credential, submission: Submission, call: Call) -> dict[str
 
     admitted = admission.admit(credential, job)
     if admitted.replayed:
-        return _replay(credential, admitted.job_id, call)
+        return _replay(credential, admitted.job_id, call), True
     if kept is None:
         _hand_over(job, submission.image)
         if call.wait_seconds > 0:
-            return waiting.wait(credential.organization_id, job.id, seconds=call.wait_seconds, hung_up=call.hung_up)
-    return answers.document(job, remaining_mtok=admitted.available_mtok)
+            document = waiting.wait(credential.organization_id, job.id, seconds=call.wait_seconds, hung_up=call.hung_up)
+            return document, False
+    return answers.document(job, remaining_mtok=admitted.available_mtok), False
 
 
 def quote_mtok(parameters: Parameters, *, width: int | None = None, height: int | None = None) -> tuple[int, int]:

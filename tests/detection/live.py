@@ -64,7 +64,7 @@ def live_server(directory: Path, **environment: str) -> Iterator[Server]:
         yield Server(port, process.pid)
     finally:
         processes.stop(process)
-        print(log.read_text(errors="replace")[-20_000:])
+        print(log.read_text(errors="replace")[-4_000:])
 
 
 def _wait_for(url: str) -> None:

@@ -168,6 +168,8 @@ def test_a_repeated_key_replays_the_answer(caller: Caller, machine: Worker) -> N
     key = {"Idempotency-Key": "7"}
     first, again = caller.send(headers=key), caller.send(headers=key)
     assert first.json() == again.json()
+    assert again["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first
     assert spent(caller, 700)
 
 
