@@ -51,11 +51,11 @@ class TeamForm(forms.Form):
 class ManagementKeyForm(forms.Form):
     """A key's name, scopes (at most what its maker may do) and life."""
 
-    LIVES = (("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _("No end")))
+    LIVES = (("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("never", _("No end")))
 
     name = forms.CharField(label=_("Name"), max_length=120, help_text=_("What will use it, such as “ERP” or “CI”."))
     scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
-    days = forms.ChoiceField(label=_("Valid for"), choices=LIVES, initial="90", required=False)
+    days = forms.ChoiceField(label=_("Valid for"), choices=LIVES, initial="90")
 
     def __init__(self, *args: Any, allowed: Iterable[Permission], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,7 +70,7 @@ class ManagementKeyForm(forms.Form):
     def expires_at(self, now: datetime) -> datetime | None:
         """Return when the key ends, None for never."""
         days = self.cleaned_data["days"]
-        return now + timedelta(days=int(days)) if days else None
+        return None if days == "never" else now + timedelta(days=int(days))
 
 
 class ProfileForm(forms.ModelForm):

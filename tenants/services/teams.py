@@ -76,4 +76,4 @@ def change_team(*, team_id: uuid.UUID, name: str, parent_id: uuid.UUID | None, a
 
 
 def _facts(team: Team) -> dict[str, str | None]:
-    return {"name": team.name, "parent_id": str(team.parent_id) if team.parent_id else None}
+    return {"name": team.name, "parent": team.parent.name if team.parent else None}

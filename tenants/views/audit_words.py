@@ -20,6 +20,24 @@ ACTIONS: dict[str, Promise] = {
     "team.changed": _("Changed a team"),
     "management_key.created": _("Made a management key"),
     "management_key.revoked": _("Revoked a management key"),
+    "sub_token.created": _("Made a sub-token"),
+    "sub_token.allocated": _("Gave a sub-token Tokens"),
+    "sub_token.reclaimed": _("Took Tokens back from a sub-token"),
+    "sub_token.revoked": _("Revoked a sub-token"),
+}
+
+
+FACTS: dict[str, Promise] = {
+    "name": _("Name"),
+    "slug": _("Address"),
+    "owner": _("Owner"),
+    "member": _("Member"),
+    "role": _("Role"),
+    "parent": _("Inside"),
+    "prefix": _("Begins with"),
+    "scopes": _("It may"),
+    "expires_at": _("Ends"),
+    "mtok": _("Tokens"),
 }
 
 
@@ -31,8 +49,17 @@ class Change:
     before: Any
     after: Any
 
+    @property
+    def label(self) -> str:
+        """Return the fact's name for people."""
+        return str(FACTS.get(self.name, self.name))
+
 
 def changes(event: AuditEvent) -> list[Change]:
     """Return the facts of an event: what changed, and what stayed to say whom it is about."""
     before, after = event.before or {}, event.after or {}
-    return [Change(name, before.get(name), after.get(name)) for name in {**before, **after}]
+    return [Change(name, _plain(before.get(name)), _plain(after.get(name))) for name in {**before, **after}]
+
+
+def _plain(value: Any) -> Any:
+    return ", ".join(str(part) for part in value) if isinstance(value, list) else value

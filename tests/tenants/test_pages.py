@@ -167,7 +167,7 @@ def test_a_key_needs_a_scope_that_a_key_can_have(owner: Client, alpha: Organizat
 
 
 def test_a_key_is_revoked_only_when_confirmed_by_name(owner: Client, alpha: Organization) -> None:
-    owner.post("/o/alpha/management-keys/new/", {"name": "ERP", "scopes": ["ledger.view"], "days": ""})
+    owner.post("/o/alpha/management-keys/new/", {"name": "ERP", "scopes": ["ledger.view"], "days": "never"})
     with organization_scope(alpha.id):
         key = ManagementKey.objects.get()
     owner.post(f"/o/alpha/management-keys/{key.id}/revoke/", {"confirm_name": "CI"})

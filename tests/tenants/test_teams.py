@@ -39,7 +39,7 @@ def test_a_team_cannot_be_inside_itself(alpha: Organization) -> None:
         line.refresh_from_db()
         event = AuditEvent.objects.get()
     assert (line.name, line.parent_id) == ("Line 2", plant.id)
-    assert event.before == {"name": "Line", "parent_id": str(hall.id)}
+    assert event.before == {"name": "Line", "parent": "Hall"}
 
 
 def test_another_organization_s_team_is_no_parent(alpha: Organization, beta: Organization) -> None:
