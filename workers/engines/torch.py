@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
-
-# A checkpoint is a pickle; this makes ultralytics read weights and known classes only. It is read at import.
-os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
 
 import torch
 from ultralytics.nn.autobackend import AutoBackend
+from ultralytics.utils import SAFE_LOAD
 
 from workers import torchvision_shim
 from workers.engines.base import Engine, EngineError, Floats, ModelFile, check_head, checked_bytes
@@ -23,6 +20,9 @@ class TorchEngine(Engine):
 
     def __init__(self, model: ModelFile, *, threads: int, half: bool = False) -> None:
         super().__init__(model)
+        if not SAFE_LOAD:
+            # workers/apps.py asks for it before ultralytics is imported; without it a checkpoint could run code.
+            raise EngineError("ultralytics was imported before ULTRALYTICS_SAFE_LOAD was set")
         checked_bytes(model)
         torchvision_shim.install()
         # Importing ultralytics leaves torch on one thread.
