@@ -1,0 +1,85 @@
+"""A browser that notices what a person would: errors in the console, barriers, pages wider than the screen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a page is looked at: `language` en or zh, `theme` light or dark, on a `width` of so many pixels."""
+
+    language: str
+    theme: str
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.language}-{self.theme}-{self.width}"
+
+
+# Each pair of language, theme and width at least once.
+LOOKS = [Look("en", "light", 1280), Look("zh", "dark", 1280), Look("en", "dark", 390), Look("zh", "light", 390)]
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start the system's Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    assert path, "The browser tests need Chromium: apt-get install chromium"
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+@contextmanager
+def open_page(browser: Browser, look: Look, errors: list[str]) -> Iterator[Page]:
+    """Open an empty page that looks as asked and writes what goes wrong to `errors`."""
+    context = browser.new_context(
+        viewport=ViewportSize(width=look.width, height=860),
+        color_scheme="dark" if look.theme == "dark" else "light",
+        locale="zh-CN" if look.language == "zh" else "en-US",
+        timezone_id="Asia/Shanghai",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.on("console", lambda message: message.type == "error" and errors.append(f"{page.url}: {message.text}"))
+    page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, base_url: str, email: str, password: str) -> None:
+    """Sign in and wait for the console."""
+    page.goto(f"{base_url}/accounts/login/")
+    page.fill("input[name=login]", email)
+    page.fill("input[name=password]", password)
+    page.click("main button[type=submit]")
+    page.wait_for_url("**/o/**")
+
+
+def barriers(page: Page) -> list[str]:
+    """Return what axe-core finds against WCAG 2.2 AA, and whether the page must be scrolled sideways."""
+    page.evaluate(AXE)
+    found: list[dict[str, Any]] = page.evaluate(
+        "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']}).then(result => result.violations)",
+        RULES,
+    )
+    problems = [
+        f"{violation['id']}: {violation['help']}: " + " | ".join(node["html"][:160] for node in violation["nodes"][:3])
+        for violation in found
+    ]
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    if wide > 0:
+        problems.append(f"the page is {wide} px wider than the screen")
+    return problems

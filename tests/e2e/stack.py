@@ -1,0 +1,75 @@
+"""The whole product for a browser: the same processes as `make run`, on a port and a data folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 240
+# Where the tests' own servers are; the stack brings its own.
+FOREIGN = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "ONCE", "MAKELEVEL", "BASE_URL")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running product, and what demo.json says about it."""
+
+    base_url: str
+    demo: dict[str, Any]
+
+    @property
+    def organization(self) -> str:
+        """The address of the demo organization's console, without the slash at its end."""
+        return f"{self.base_url}/o/{self.demo['organization']}"
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """Start everything, wait until the sample job went through, and stop it without a trace."""
+    catalogue = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django"
+    compiling = [sys.executable, "-m", "babel.messages.frontend", "--quiet", "compile"]
+    subprocess.run([*compiling, "-i", f"{catalogue}.po", "-o", f"{catalogue}.mo"], check=True)
+    directory = Path(tempfile.mkdtemp(prefix="tokensight-e2e-"))
+    log = directory / "log"
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    env |= {"TOKENSIGHT_DATA_DIR": str(directory / "data"), "PORT": str(_free_port())}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "portal.local"], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait(process, log)
+        demo = json.loads((directory / "data" / "demo.json").read_text())
+        yield Stack(demo["base_url"], demo)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while "Ready after" not in log.read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"The product did not start:\n{log.read_text()[-4000:]}")
+        time.sleep(0.3)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,119 @@
+"""Every page, in both languages and themes, on a desk and on a phone: no error, no barrier, nothing cut off."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in
+from tests.e2e.stack import Stack
+
+PUBLIC = ["/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/dev/mail/"]
+CONSOLE = [
+    "/",
+    "/playground/",
+    "/calls/",
+    "/sub-tokens/",
+    "/sub-tokens/new/",
+    "/ledger/",
+    "/grants/",
+    "/members/",
+    "/teams/",
+    "/teams/new/",
+    "/management-keys/",
+    "/management-keys/new/",
+    "/audit/",
+    "/settings/",
+]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_every_page_is_without_errors_and_barriers(stack: Stack, browser: Browser, look: Look) -> None:
+    errors: list[str] = []
+    admin = stack.demo["admin"]
+    with open_page(browser, look, errors) as page:
+
+        def look_at(address: str) -> None:
+            response = page.goto(address)
+            assert response is not None
+            if response.status != 200:
+                errors.append(f"{address}: {response.status}")
+            page.wait_for_load_state("load")
+            expected = "zh-Hans" if look.language == "zh" else "en"
+            assert page.locator("html").get_attribute("lang") == expected
+            assert page.locator("html").get_attribute("data-bs-theme") == look.theme
+            errors.extend(f"{address}: {problem}" for problem in barriers(page))
+
+        for path in PUBLIC:
+            look_at(stack.base_url + path)
+        sign_in(page, stack.base_url, admin["email"], admin["password"])
+        for path in CONSOLE:
+            look_at(stack.organization + path)
+        for name in ("calls", "sub-tokens"):
+            page.goto(f"{stack.organization}/{name}/")
+            link = page.locator("main tbody a").first.get_attribute("href")
+            look_at(f"{stack.base_url}{link}")
+        for path in ("/account/", "/organizations/new/"):
+            look_at(stack.base_url + path)
+    assert errors == []
+
+
+def test_a_page_that_is_not_there_says_so_on_a_page_of_ours(stack: Stack, browser: Browser) -> None:
+    errors: list[str] = []
+    with open_page(browser, Look("en", "light", 1280), errors) as page:
+        response = page.goto(f"{stack.base_url}/o/nobody/")
+        assert response is not None
+        page.goto(f"{stack.base_url}/nowhere/")
+        expect(page.locator("h1")).to_have_text("There is no such page")
+        assert barriers(page) == []
+
+
+def test_the_keyboard_reaches_every_page(stack: Stack, browser: Browser) -> None:
+    errors: list[str] = []
+    admin = stack.demo["admin"]
+    with open_page(browser, Look("en", "light", 1280), errors) as page:
+        sign_in(page, stack.base_url, admin["email"], admin["password"])
+        page.keyboard.press("Tab")
+        expect(page.locator(".skip-link")).to_be_focused()
+        page.keyboard.press("Control+k")
+        expect(page.locator("#palette")).to_be_visible()
+        assert barriers(page) == []
+        page.keyboard.type("ledger")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ledger/")
+        page.locator(".switcher summary").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".switcher .menu-items")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator(".switcher .menu-items")).to_be_hidden()
+    assert errors == []
+
+
+def test_language_and_theme_are_kept(stack: Stack, browser: Browser) -> None:
+    errors: list[str] = []
+    with open_page(browser, Look("en", "light", 1280), errors) as page:
+        page.goto(stack.base_url)
+        page.click("text=中文")
+        expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+        page.click("[data-toggle-theme]")
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+        page.reload()
+        expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+        expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+        assert page.locator("h1").inner_text() == "让缺陷止步于出厂之前。"
+    assert errors == []
+
+
+def test_the_price_calculator_asks_the_price_book(stack: Stack, browser: Browser) -> None:
+    errors: list[str] = []
+    with open_page(browser, Look("en", "light", 1280), errors) as page:
+        page.goto(stack.base_url)
+        page.fill("input[name=images_per_day]", "1000")
+        page.select_option("select[name=letter]", "l")
+        page.select_option("select[name=img_size]", "960")
+        expect(page.locator("#quote")).to_contain_text("5.625")
+        expect(page.locator("#quote")).to_contain_text(re.compile(r"168,750\s*Tok"))
+        expect(page.locator("#quote")).to_contain_text("1,687.50")
+    assert errors == []
