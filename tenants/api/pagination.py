@@ -25,7 +25,7 @@ PAGE_PARAMETERS = [
     ),
     OpenApiParameter(
         "cursor",
-        {"type": "string", "minLength": 22, "maxLength": 22},
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"},
         description="`next_cursor` of the page before.",
     ),
 ]

@@ -51,10 +51,12 @@ def header(name: str, description: str, **more: Any) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=description, **more)
 
 
-IDEMPOTENCY_KEY = header(
+IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    "1 to 255 printable ASCII characters. The same request with the same key is done once, and answered again "
-    "(`Idempotent-Replayed: true`) without the secret that the first answer showed.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="1 to 255 printable ASCII characters. The same request with the same key is done once, and answered "
+    "again (`Idempotent-Replayed: true`) without the secret that the first answer showed.",
 )
 READING = (401, 403, 406)
 WRITING = (400, 401, 403, 406, 409, 413, 415, 422)
