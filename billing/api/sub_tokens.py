@@ -168,6 +168,27 @@ class ReclaimView(BillingView):
         return Response({**_answer(sub_token, now), "reclaimed_tokens": tokens_number(mtok)})
 
 
+class RotateView(BillingView):
+    """A new secret."""
+
+    @extend_schema(
+        operation_id="rotate_sub_token",
+        summary="Give a sub-token a new secret",
+        request=None,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: NewSubTokenAnswer, **problems(*WRITING, 404)},
+    )
+    @permitted(Permission.SUB_TOKENS_MANAGE)
+    def post(self, request: Request, sub_token_id: uuid.UUID) -> Response:
+        """Give a sub-token a new secret, in this answer and nowhere else; the old one is dead within one second.
+
+        Its Tokens and policy stay. 409 `conflict` when it is revoked. Scope `sub_tokens.manage`.
+        """
+        now = timezone.now()
+        issued = services.rotate_secret(sub_token_id=sub_token_id, actor=management_credential(request).actor, now=now)
+        return Response({**_answer(issued.sub_token, now), "secret": issued.secret})
+
+
 class RevokeView(BillingView):
     """Ending for good."""
 

@@ -2,7 +2,7 @@ from django.urls import path
 
 from billing.api.balance import BalanceView, GrantListView
 from billing.api.ledger import TransferListView
-from billing.api.sub_tokens import AllocateView, ReclaimView, RevokeView, SubTokenListView, SubTokenView
+from billing.api.sub_tokens import AllocateView, ReclaimView, RevokeView, RotateView, SubTokenListView, SubTokenView
 from billing.api.teams import TeamListView
 
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     path("sub_tokens/<uuid:sub_token_id>", SubTokenView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/allocate", AllocateView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/reclaim", ReclaimView.as_view()),
+    path("sub_tokens/<uuid:sub_token_id>/rotate", RotateView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/revoke", RevokeView.as_view()),
     path("teams", TeamListView.as_view()),
 ]

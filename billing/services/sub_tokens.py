@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from billing.enums import AccountKind, OnExhausted, PriorityClass, SubTokenMode
-from billing.errors import ExpiryOutOfRange, SubTokenUnknown
+from billing.errors import AccountClosed, ExpiryOutOfRange, SubTokenUnknown
 from billing.models import SubToken
 from billing.queries.credentials import forget_credentials
 from billing.queries.pools import wallet
@@ -131,6 +131,25 @@ def reclaim_from_sub_token(
         if taken:
             _record(sub_token, "sub_token.reclaimed", {"mtok": taken}, actor, now)
     return sub_token, taken
+
+
+def rotate_secret(*, sub_token_id: uuid.UUID, actor: Actor, now: datetime) -> IssuedSubToken:
+    """Give a sub-token a new secret; the old one is nobody's from this commit on. Tokens and policy stay.
+
+    Locks the sub-token. Raises SubTokenUnknown, and AccountClosed when it is revoked.
+    """
+    with transaction.atomic():
+        sub_token = SubToken.objects.select_for_update().filter(id=sub_token_id).first()
+        if sub_token is None:
+            raise SubTokenUnknown("There is no such sub-token.")
+        if sub_token.revoked_at is not None:
+            raise AccountClosed("This sub-token was revoked; make a new one.")
+        secret = new_secret(SecretKind.SUB_TOKEN)
+        sub_token.prefix, sub_token.secret_hash = shown_prefix(secret), hash_secret(secret)
+        sub_token.save(update_fields=["prefix", "secret_hash"])
+        _record(sub_token, "sub_token.rotated", {"prefix": sub_token.prefix}, actor, now)
+        transaction.on_commit(forget_credentials)
+    return IssuedSubToken(sub_token, secret)
 
 
 def revoke_sub_token(*, sub_token_id: uuid.UUID, actor: Actor, now: datetime) -> SubToken:
