@@ -1,4 +1,4 @@
-"""Pictures of every page, in both languages and themes, on a desk and on a phone: `python -m tests.e2e.screenshots DIR`."""
+"""Pictures of every page in every look, into a folder: `python -m tests.e2e.screenshots DIR`."""
 
 from __future__ import annotations
 

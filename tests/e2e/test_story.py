@@ -59,11 +59,8 @@ def test_a_new_customer_finds_a_defect_and_sees_the_bill(stack: Stack, browser: 
         result = page.locator("#result")
         expect(result).to_contain_text("What was found", timeout=60_000)
         expect(result).to_contain_text("Spent")
-        assert page.locator("#result svg [data-box]").count() > 0
-        assert (
-            page.locator("#result svg [data-box]:visible").count()
-            == page.locator("#result tr[data-box]:visible").count()
-        )
+        boxes, rows = page.locator("#result svg [data-box]:visible"), page.locator("#result tr[data-box]:visible")
+        assert boxes.count() == rows.count() > 0
         page.locator("[data-confidence]").fill("100")
         expect(boxes).to_have_count(0)
         assert barriers(page) == []
