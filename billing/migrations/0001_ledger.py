@@ -148,38 +148,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ['team_pool', 'sub_token']), _negated=True), fields=('organization', 'kind'), name='account_once_per_organization'),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['org_wallet', 'team_pool', 'sub_token', 'issued', 'consumed', 'expired', 'refunded'])), name='account_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['ring_fenced', 'capped'])), name='account_mode_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ('issued', 'consumed', 'expired', 'refunded')), ('posted_mtok__gte', models.F('held_mtok')), _connector='OR'), name='account_available_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('held_mtok__gte', 0)), name='account_held_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('drawn_mtok__gte', 0)), name='account_drawn_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('cap_mtok__isnull', True), ('drawn_mtok__lte', models.F('cap_mtok')), _connector='OR'), name='account_drawn_within_cap'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('held_mtok', 0), ('mode', 'capped'), ('posted_mtok', 0)), models.Q(('cap_mtok__isnull', True), ('drawn_mtok', 0), ('mode', 'ring_fenced')), _connector='OR'), name='account_owns_or_draws'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ['team_pool', 'sub_token']), ('parent__isnull', False)), models.Q(models.Q(('kind__in', ['team_pool', 'sub_token']), _negated=True), ('mode', 'ring_fenced'), ('parent__isnull', True)), _connector='OR'), name='account_hangs_below_the_wallet'),
-        ),
-        migrations.AddConstraint(
             model_name='dailyburn',
             constraint=models.UniqueConstraint(fields=('organization', 'day', 'account'), name='daily_burn_once_per_account'),
         ),
@@ -208,14 +176,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('organization', 'account', 'grant'), name='lot_once_per_account_and_grant'),
         ),
         migrations.AddConstraint(
-            model_name='lot',
-            constraint=models.CheckConstraint(condition=models.Q(('posted_mtok__gte', models.F('held_mtok'))), name='lot_available_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='lot',
-            constraint=models.CheckConstraint(condition=models.Q(('held_mtok__gte', 0)), name='lot_held_not_negative'),
-        ),
-        migrations.AddConstraint(
             model_name='transfer',
             constraint=models.UniqueConstraint(fields=('organization', 'idempotency_key'), name='transfer_once_per_key'),
         ),
@@ -239,10 +199,6 @@ class Migration(migrations.Migration):
             model_name='hold',
             constraint=models.CheckConstraint(condition=models.Q(('amount_mtok__gt', 0)), name='hold_amount_positive'),
         ),
-        migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('captured_mtok', 0), ('resolved_at__isnull', True), ('status', 'held'), ('transfer__isnull', True)), models.Q(('captured_mtok__gt', 0), ('captured_mtok__lte', models.F('amount_mtok')), ('resolved_at__isnull', False), ('status', 'captured'), ('transfer__isnull', False)), models.Q(('captured_mtok', 0), ('resolved_at__isnull', False), ('status__in', ['released', 'expired']), ('transfer__isnull', True)), _connector='OR'), name='hold_resolves_once'),
-        ),
         migrations.AddIndex(
             model_name='entry',
             index=models.Index(fields=['account', 'id'], name='entry_by_account'),
@@ -250,5 +206,21 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='entry',
             constraint=models.CheckConstraint(condition=models.Q(('amount_mtok', 0), _negated=True), name='entry_moves_something'),
+        ),
+        migrations.AddConstraint(
+            model_name='account',
+            constraint=models.CheckConstraint(condition=models.Q(('held_mtok__gte', 0), models.Q(('posted_mtok__gte', models.F('held_mtok')), ('kind', 'issued'), _connector='OR')), name='account_available_not_negative'),
+        ),
+        migrations.AddConstraint(
+            model_name='account',
+            constraint=models.CheckConstraint(condition=models.Q(('drawn_mtok__range', (0, models.F('cap_mtok')))), name='account_drawn_within_cap'),
+        ),
+        migrations.AddConstraint(
+            model_name='account',
+            constraint=models.CheckConstraint(condition=models.Q(('posted_mtok', 0), ('drawn_mtok', 0), _connector='OR'), name='account_owns_or_draws'),
+        ),
+        migrations.AddConstraint(
+            model_name='lot',
+            constraint=models.CheckConstraint(condition=models.Q(('held_mtok__range', (0, models.F('posted_mtok')))), name='lot_available_not_negative'),
         ),
     ]

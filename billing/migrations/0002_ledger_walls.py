@@ -9,9 +9,11 @@ from tenants.migration_operations import TenantTable
 SQL = Path(__file__).parent / "sql"
 
 DROP_GUARDS = """
+ALTER TABLE billing_hold DROP CONSTRAINT hold_resolves_once;
+DROP TRIGGER account_hangs_below_the_wallet ON billing_account;
 DROP TRIGGER account_stays_where_it_hangs ON billing_account;
 DROP TRIGGER transfer_sums_to_zero ON billing_entry;
-DROP FUNCTION billing_refuse_unbalanced(), billing_refuse_rehanging();
+DROP FUNCTION billing_refuse_unbalanced(), billing_refuse_rehanging(), billing_refuse_malformed_account();
 """
 DROP_PATHS = "DROP FUNCTION billing_account_path(uuid, uuid), billing_available(uuid, uuid, uuid[], timestamptz)"
 DROP_PLACE_HOLD = "DROP FUNCTION billing_place_hold(uuid, uuid, uuid, bigint, text, uuid, timestamptz, timestamptz)"

@@ -55,8 +55,9 @@ class Lot(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "account", "grant"], name="lot_once_per_account_and_grant"),
-            models.CheckConstraint(condition=Q(posted_mtok__gte=F("held_mtok")), name="lot_available_not_negative"),
-            models.CheckConstraint(condition=Q(held_mtok__gte=0), name="lot_held_not_negative"),
+            models.CheckConstraint(
+                condition=Q(held_mtok__range=(0, F("posted_mtok"))), name="lot_available_not_negative"
+            ),
         ]
         indexes = [
             models.Index(

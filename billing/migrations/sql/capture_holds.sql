@@ -7,10 +7,16 @@
 -- unknown. available_mtok is what the account that was asked can still spend.
 --
 -- Locks all accounts involved once, in order of id, before it looks at any hold's status.
+--
+-- A batch is small and every row is found by its key. Left to itself the planner would scan the tables while they are
+-- small, and a connection keeps its plans for hours while they grow.
 CREATE FUNCTION billing_capture_holds(p_items jsonb, p_now timestamptz)
 RETURNS TABLE (hold_id uuid, outcome text, captured_mtok bigint, available_mtok bigint)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,7 +1,7 @@
 -- UUIDv7 for rows that SQL writes: 48 bits of milliseconds, then random bits, as tenants/identifiers.py makes them.
+-- Without a search_path of its own, so that PostgreSQL can inline it.
 CREATE FUNCTION tokensight_new_id() RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT encode(
         set_bit(set_bit(

@@ -6,12 +6,15 @@
 --
 -- Locks the account, or all capped accounts on its way and the one that pays, once and in order of id. That lock covers
 -- the lots and holds of the account too, so these are read after it and need none of their own.
+--
+-- By index always (enable_seqscan): a connection keeps its plans while the tables grow from nothing.
 CREATE FUNCTION billing_place_hold(
     p_org uuid, p_account uuid, p_hold uuid, p_amount bigint, p_key text, p_owner uuid, p_deadline timestamptz,
     p_now timestamptz
 ) RETURNS TABLE (outcome text, available_mtok bigint)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

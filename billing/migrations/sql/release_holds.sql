@@ -4,10 +4,16 @@
 -- (nothing changed); unknown. Tokens of a grant that expired meanwhile go back too, and the next expiry run takes them.
 --
 -- Locks all accounts involved once, in order of id, before it looks at any hold's status.
+--
+-- A batch is small and every row is found by its key. Left to itself the planner would scan the tables while they are
+-- small, and a connection keeps its plans for hours while they grow.
 CREATE FUNCTION billing_release_holds(p_hold_ids uuid[], p_status text, p_now timestamptz)
 RETURNS TABLE (hold_id uuid, outcome text)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

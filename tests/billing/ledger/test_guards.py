@@ -88,11 +88,11 @@ def test_a_leg_added_to_an_old_transfer_must_balance_too(committed_db: None, alp
     ("constraint", "model", "values"),
     [
         ("account_available_not_negative", Account, {"held_mtok": 10_001}),
-        ("account_held_not_negative", Account, {"held_mtok": -1}),
+        ("account_available_not_negative", Account, {"held_mtok": -1}),
         ("account_owns_or_draws", Account, {"drawn_mtok": 1}),
         ("account_hangs_below_the_wallet", Account, {"parent": None, "kind": AccountKind.SUB_TOKEN}),
         ("lot_available_not_negative", Lot, {"held_mtok": 10_001}),
-        ("lot_held_not_negative", Lot, {"held_mtok": -1}),
+        ("lot_available_not_negative", Lot, {"held_mtok": -1}),
         ("hold_resolves_once", Hold, {"status": "captured"}),
         ("hold_resolves_once", Hold, {"captured_mtok": 1}),
         ("hold_amount_positive", Hold, {"amount_mtok": 0}),

@@ -1,0 +1,335 @@
+"""Any sequence of operations, against a model in plain Python that knows nothing of the database.
+
+The model keeps lots as numbers in dictionaries and follows the rules as they are written in the docs. After every step
+the balances must be equal, and after every run the ledger must prove itself.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from billing import errors
+from billing.enums import ResolveOutcome
+from billing.models import Account, Lot
+from billing.services import allocations, holds
+from billing.services.expiry import expire_grants
+from tenants.identifiers import new_id
+from tenants.models import Organization
+from tenants.scope import organization_scope, platform_scope
+from tests.factories.billing import (
+    NOW,
+    assert_ledger_clean,
+    balance_of,
+    make_account,
+    make_capped_account,
+    make_grant,
+    make_hold,
+    make_wallet,
+)
+
+
+@dataclass
+class ModelLot:
+    """What an account has of one grant; `order` is its place in the burn order."""
+
+    order: tuple[int, datetime, int]
+    expires_at: datetime | None
+    posted: int = 0
+    held: int = 0
+
+
+@dataclass
+class ModelAccount:
+    """An account as the rules tell it: lots by grant number, or a cap over a parent."""
+
+    row: Account
+    parent: ModelAccount | None = None
+    cap: int | None = None
+    capped: bool = False
+    drawn: int = 0
+    lots: dict[int, ModelLot] = field(default_factory=dict)
+
+    def way(self) -> tuple[ModelAccount, list[ModelAccount]]:
+        """Return who pays, and the capped accounts up to there."""
+        path, at = [], self
+        while at.capped:
+            path.append(at)
+            assert at.parent
+            at = at.parent
+        return at, path
+
+    def free_lots(self, now: datetime) -> list[tuple[int, ModelLot]]:
+        free = [
+            (grant, lot)
+            for grant, lot in self.lots.items()
+            if lot.posted > lot.held and (lot.expires_at is None or lot.expires_at > now)
+        ]
+        return sorted(free, key=lambda pair: pair[1].order)
+
+    def available(self, now: datetime) -> int:
+        payer, path = self.way()
+        lots = sum(lot.posted - lot.held for _, lot in payer.free_lots(now))
+        return min([lots, *(at.cap - at.drawn for at in path if at.cap is not None)])
+
+    def room(self) -> int:
+        return min((at.cap - at.drawn for at in self.way()[1] if at.cap is not None), default=10**15)
+
+
+@dataclass
+class ModelHold:
+    payer: ModelAccount
+    path: list[ModelAccount]
+    parts: list[tuple[int, int]]
+    deadline: datetime
+
+    @property
+    def amount(self) -> int:
+        return sum(mtok for _, mtok in self.parts)
+
+
+FAR = datetime.max.replace(tzinfo=NOW.tzinfo)
+amounts = st.integers(min_value=1, max_value=1_500)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """wallet > fenced > below (ring-fenced); wallet > team (capped) > member (capped) and pot (ring-fenced)."""
+
+    organization: Organization
+
+    @initialize()
+    def open(self) -> None:
+        self.now = NOW
+        self.grants = 0
+        self.open_holds: dict[uuid.UUID, ModelHold] = {}
+        self.resolved: list[uuid.UUID] = []
+        wallet = ModelAccount(make_wallet(self.organization))
+        fenced = ModelAccount(make_account(wallet.row), wallet)
+        team = ModelAccount(make_capped_account(wallet.row, 2_000, kind="team_pool"), wallet, 2_000, capped=True)
+        self.accounts = [
+            wallet,
+            fenced,
+            ModelAccount(make_account(fenced.row), fenced),
+            team,
+            ModelAccount(make_capped_account(team.row, 900), team, 900, capped=True),
+            ModelAccount(make_account(team.row), team),
+        ]
+
+    @rule(mtok=amounts, priority=st.sampled_from([10, 50]), days=st.sampled_from([None, 1, 2, 5]))
+    def grant(self, mtok: int, priority: int, days: int | None) -> None:
+        self.grants += 1
+        expires_at = None if days is None else self.now + timedelta(days=days)
+        granted_at = self.now + timedelta(microseconds=self.grants)  # no two grants of one age
+        make_grant(self.organization, mtok, priority=priority, expires_at=expires_at, now=granted_at)
+        order = (priority, expires_at or FAR, self.grants)
+        self.accounts[0].lots[self.grants] = ModelLot(order, expires_at, posted=mtok)
+
+    @rule(hours=st.sampled_from([1, 13, 30]))
+    def time_passes(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule(which=st.sampled_from([1, 2, 5]), mtok=amounts)
+    def allocate(self, which: int, mtok: int) -> None:
+        child = self.accounts[which]
+        assert child.parent
+        payer, path = child.parent.way()
+
+        def call() -> None:
+            with organization_scope(self.organization.id):
+                allocations.allocate(
+                    from_account_id=child.parent.row.id, to_account_id=child.row.id, mtok=mtok,
+                    idempotency_key=str(new_id()), now=self.now,
+                )  # fmt: skip
+
+        if child.parent.available(self.now) < mtok:
+            refused(call, child.parent, mtok)
+            return
+        call()
+        self._move(payer, child, mtok)
+        for at in path:
+            at.drawn += mtok
+
+    @rule(which=st.sampled_from([1, 2, 5]), mtok=st.none() | amounts)
+    def reclaim(self, which: int, mtok: int | None) -> None:
+        child = self.accounts[which]
+        assert child.parent
+        payer, path = child.parent.way()
+        available = child.available(self.now)
+
+        def call() -> int:
+            with organization_scope(self.organization.id):
+                transfer = allocations.reclaim(
+                    account_id=child.row.id, mtok=mtok, idempotency_key=str(new_id()), now=self.now
+                )
+                return transfer.amount_mtok if transfer else 0
+
+        if mtok is not None and available < mtok:
+            with pytest.raises(errors.InsufficientTokens), transaction.atomic():
+                call()
+            return
+        moved = available if mtok is None else mtok
+        assert call() == moved
+        self._move(child, payer, moved)
+        for at in path:
+            at.drawn -= moved
+
+    @rule(which=st.integers(0, 5), mtok=amounts, hours=st.sampled_from([1, 20]))
+    def hold(self, which: int, mtok: int, hours: int) -> None:
+        account = self.accounts[which]
+        payer, path = account.way()
+        deadline = self.now + timedelta(hours=hours)
+
+        def call() -> holds.PlacedHold:
+            return make_hold(account.row, mtok, deadline=deadline, now=self.now, key=str(new_id()))
+
+        available = account.available(self.now)
+        if available < mtok:
+            refused(call, account, mtok)
+            return
+        placed = call()
+        assert placed.available_mtok == available - mtok
+        parts, missing = [], mtok
+        for grant, lot in payer.free_lots(self.now):
+            taken = min(lot.posted - lot.held, missing)
+            if taken:
+                lot.held += taken
+                parts.append((grant, taken))
+                missing -= taken
+        for at in path:
+            at.drawn += mtok
+        self.open_holds[placed.hold_id] = ModelHold(payer, path, parts, deadline)
+
+    @precondition(lambda self: self.open_holds)
+    @rule(data=st.data(), fraction=st.sampled_from([1, 2, 10]))
+    def capture(self, data: st.DataObject, fraction: int) -> None:
+        hold_ids = data.draw(st.lists(st.sampled_from(list(self.open_holds)), min_size=1, unique=True))
+        wanted = {hold_id: max(1, self.open_holds[hold_id].amount // fraction) for hold_id in hold_ids}
+        captures = [holds.Capture(hold_id, mtok, new_id()) for hold_id, mtok in wanted.items()]
+        with platform_scope("test"):
+            results = holds.capture_holds(captures=captures, now=self.now)
+        for hold_id, mtok in wanted.items():
+            assert (results[hold_id].outcome, results[hold_id].captured_mtok) == (ResolveOutcome.CAPTURED, mtok)
+            self._resolve(hold_id, mtok)
+
+    @precondition(lambda self: self.open_holds)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        hold_id = data.draw(st.sampled_from(list(self.open_holds)))
+        with platform_scope("test"):
+            assert holds.release_holds(hold_ids=[hold_id], now=self.now) == {hold_id: ResolveOutcome.RELEASED}
+        self._resolve(hold_id, 0)
+
+    @precondition(lambda self: self.resolved)
+    @rule(data=st.data())
+    def resolve_again(self, data: st.DataObject) -> None:
+        hold_id = data.draw(st.sampled_from(self.resolved))
+        with platform_scope("test"):
+            outcomes = [
+                holds.capture_holds(captures=[holds.Capture(hold_id, 1, new_id())], now=self.now)[hold_id].outcome,
+                holds.release_holds(hold_ids=[hold_id], now=self.now)[hold_id],
+            ]
+        assert all(outcome.startswith("already_") for outcome in outcomes)
+
+    @rule()
+    def sweep(self) -> None:
+        overdue = [hold_id for hold_id, hold in self.open_holds.items() if hold.deadline <= self.now]
+        assert holds.expire_overdue_holds(now=self.now) == len(overdue)
+        for hold_id in overdue:
+            self._resolve(hold_id, 0)
+
+    @rule()
+    def expire(self) -> None:
+        expired = 0
+        for account in self.accounts:
+            for lot in account.lots.values():
+                if lot.expires_at is not None and lot.expires_at <= self.now:
+                    expired += lot.posted - lot.held
+                    lot.posted = lot.held
+        assert expire_grants(now=self.now) == expired
+
+    @invariant()
+    def balances_agree(self) -> None:
+        for account in getattr(self, "accounts", []):
+            found = balance_of(account.row, now=self.now)
+            assert found.available_mtok == account.available(self.now)
+            assert found.drawn_mtok == account.drawn
+            with organization_scope(self.organization.id):
+                lots = Lot.objects.filter(account=account.row, spent=False).order_by("granted_at")
+                found_lots = [(lot.posted_mtok, lot.held_mtok) for lot in lots]
+            assert found_lots == [(lot.posted, lot.held) for _, lot in sorted(account.lots.items()) if lot.posted]
+
+    def teardown(self) -> None:
+        assert_ledger_clean()
+
+    def _move(self, source: ModelAccount, target: ModelAccount, mtok: int) -> None:
+        for grant, lot in source.free_lots(self.now):
+            taken = min(lot.posted - lot.held, mtok)
+            mtok -= taken
+            lot.posted -= taken
+            target.lots.setdefault(grant, ModelLot(lot.order, lot.expires_at)).posted += taken
+
+    def _resolve(self, hold_id: uuid.UUID, captured: int) -> None:
+        hold = self.open_holds.pop(hold_id)
+        self.resolved.append(hold_id)
+        for at in hold.path:
+            at.drawn -= hold.amount - captured
+        for grant, mtok in hold.parts:
+            lot, burned = hold.payer.lots[grant], min(mtok, captured)
+            captured -= burned
+            lot.held -= mtok
+            lot.posted -= burned
+
+
+def refused(call: Callable[[], object], account: ModelAccount, mtok: int) -> None:
+    """Expect the refusal that names the nearest reason: the cap if that is full, else the Tokens."""
+    expected = errors.QuotaExceeded if account.room() < mtok else errors.InsufficientTokens
+    with pytest.raises(expected), transaction.atomic():
+        call()
+
+
+@pytest.fixture
+def machine(alpha: Organization) -> type[LedgerMachine]:
+    """The machine on an organization of its own, each run undone by a savepoint."""
+
+    class Machine(LedgerMachine):
+        organization = alpha
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._savepoint = transaction.atomic()
+            self._savepoint.__enter__()
+
+        def teardown(self) -> None:
+            try:
+                super().teardown()
+            finally:
+                transaction.set_rollback(True)
+                self._savepoint.__exit__(None, None, None)
+
+    return Machine
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_the_ledger_follows_the_rules(machine: type[LedgerMachine]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
