@@ -1,8 +1,8 @@
 """The ways of holding and capturing Tokens that `benchmarks.ledger` compares.
 
-A contender is given one process's share: accounts and a number of client threads. It runs until its time is over, and says how many pairs of
-hold and capture were completed. Every client has its own connection; nothing is shared but the queue of holds to
-capture.
+A contender is given one process's share, accounts and a number of client threads. It runs until its time is over, and
+says how many pairs of hold and capture were completed. Every client has its own connection; nothing is shared but the
+queue of holds to capture.
 """
 
 from __future__ import annotations

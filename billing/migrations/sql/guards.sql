@@ -41,7 +41,7 @@ LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'an account of kind % and mode % cannot hang there', NEW.kind, NEW.mode
+    RAISE EXCEPTION 'an account of kind % and mode % cannot stand there (%)', NEW.kind, NEW.mode, TG_NAME
         USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME;
 END $$;
 
