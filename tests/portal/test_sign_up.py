@@ -13,6 +13,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from portal.forms import SignupForm
 from portal.services import onboarding
 from tenants.models import Membership, Organization, Role, User
 from tenants.scope import platform_scope
@@ -99,6 +100,20 @@ def test_a_taken_address_is_not_given_away(client: Client) -> None:
     with platform_scope("test"):
         assert Organization.objects.count() == 1
     assert mail.outbox[0].subject == "You have an account already"
+
+
+def test_two_who_take_an_address_at_once_are_answered_as_always(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_user(FORM["email"])
+    free = Client().post("/accounts/signup/", {**FORM, "email": "free@boards.example"})
+    monkeypatch.setattr(SignupForm, "validate_unique_email", lambda self, value: value)  # the check came too early
+    taken = client.post("/accounts/signup/", {**FORM, "organization_name": "Second"})
+    assert (taken.status_code, taken["Location"]) == (free.status_code, free["Location"])
+    assert User.objects.count() == 2
+    with platform_scope("test"):
+        assert [organization.name for organization in Organization.objects.all()] == ["Dana Boards"]
+    assert mail.outbox[-1].subject == "You have an account already"
 
 
 def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(client: Client) -> None:

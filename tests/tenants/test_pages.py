@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -97,6 +99,17 @@ def test_the_last_owner_is_told_why_not(owner: Client, alpha: Organization, alic
     answer = owner.post(path, {"confirm_name": "alice@alpha.example"}, follow=True)
     assert "An organization needs an owner." in answer.content.decode()
     assert role_of(alpha, alice) == Role.OWNER
+
+
+def test_a_list_costs_the_same_however_long_it_is(
+    owner: Client, alpha: Organization, django_assert_max_num_queries: Callable[[int], AbstractContextManager[object]]
+) -> None:
+    for _ in range(20):
+        make_membership(alpha)
+        make_team(alpha)
+    for path in ("members", "teams", "management-keys", "audit"):
+        with django_assert_max_num_queries(30):
+            assert owner.get(f"/o/alpha/{path}/").status_code == HTTPStatus.OK
 
 
 def test_somebody_removed_is_out_at_once(owner: Client, alpha: Organization, bob: User) -> None:
