@@ -69,4 +69,4 @@ def as_role(url: str, role: str, password: str) -> str:
     """Return a connection URL with another role and password in it."""
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(role)}:{quote(password)}@{address}"))
+    return urlunsplit(parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{address}"))

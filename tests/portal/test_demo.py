@@ -1,0 +1,81 @@
+"""The demo's credentials work, stay the same as long as their file does, and are replaced when it is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from billing.models import SubToken
+from billing.services.verify import verify_ledger
+from tenants.models import ManagementKey, Organization
+from tenants.scope import platform_scope
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "demo.json"
+
+
+def seed(file: Path) -> dict:
+    call_command("seed_demo", str(file))
+    return json.loads(file.read_text())
+
+
+def test_every_credential_works(file: Path, client: Client) -> None:
+    demo = seed(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    for organization in (demo, demo["other"]):
+        for sub_token in organization["sub_tokens"]:
+            answer = client.get("/v1/balance", headers={"Authorization": f"Bearer {sub_token['secret']}"})
+            assert answer.json()["available_tokens"] == sub_token["tokens"]
+        key = {"Authorization": f"Bearer {organization['management_key']}"}
+        assert client.get("/v1/sub_tokens", headers=key).status_code == 200
+        person = organization["admin"]
+        signed_in = client.post("/accounts/login/", {"login": person["email"], "password": person["password"]})
+        assert signed_in.status_code == 302, signed_in.content
+        assert client.get(f"/o/{organization['organization']}/").status_code == 200
+        client.logout()
+
+
+def test_seeding_again_changes_nothing(file: Path) -> None:
+    first = seed(file)
+    assert seed(file) == first
+    with platform_scope("test"):
+        assert Organization.objects.count() == 2
+        assert SubToken.objects.count() == 3
+        assert ManagementKey.objects.count() == 2
+
+
+def test_a_lost_file_gets_new_secrets_and_the_old_ones_are_dead(file: Path, client: Client) -> None:
+    lost = seed(file)
+    file.unlink()
+    found = seed(file)
+    assert found["organization"] == lost["organization"]
+    old, new = lost["sub_tokens"][0]["secret"], found["sub_tokens"][0]["secret"]
+    assert client.get("/v1/balance", headers={"Authorization": f"Bearer {old}"}).json()["code"] == "revoked_token"
+    assert client.get("/v1/balance", headers={"Authorization": f"Bearer {new}"}).json()["available_tokens"] == 1000
+    person = found["admin"]
+    signed_in = client.post("/accounts/login/", {"login": person["email"], "password": person["password"]})
+    assert signed_in.status_code == 302
+    assert verify_ledger(now=timezone.now()).passed
+
+
+def test_never_outside_development(file: Path, settings: Settings) -> None:
+    settings.DEVELOPMENT = False
+    with pytest.raises(CommandError, match="DEVELOPMENT=1"):
+        seed(file)
+    assert not file.exists()
+
+
+def test_a_spoilt_file_is_told(file: Path) -> None:
+    file.write_text("{")
+    with pytest.raises(CommandError, match="Remove it"):
+        seed(file)
