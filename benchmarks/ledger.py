@@ -85,7 +85,7 @@ class Process:
 
 def _serve(pipe: Connection) -> None:
     django.setup()
-    from benchmarks.ledger_contenders import CONTENDERS  # noqa: PLC0415 models need Django set up
+    from benchmarks.ledger_contenders import CONTENDERS
 
     pipe.send("ready")
     while work := pipe.recv():
@@ -96,7 +96,7 @@ def _serve(pipe: Connection) -> None:
 
 def compare(server: EmbeddedPostgres, options: argparse.Namespace) -> None:
     """Run every contender on one account and on 100, in turns, and print the table."""
-    from benchmarks import ledger_setup  # noqa: PLC0415 models need Django set up
+    from benchmarks import ledger_setup
 
     processes = [Process() for _ in range(PROCESSES)]
     results: dict[tuple[str, int], list[dict[str, float]]] = {}
@@ -118,7 +118,7 @@ def compare(server: EmbeddedPostgres, options: argparse.Namespace) -> None:
 
 def run(processes: list[Process], contender: str, target: Any, seconds: float) -> dict[str, float]:
     """Let all processes drive one contender at the same time, and add up what they did."""
-    from benchmarks.ledger_contenders import Share  # noqa: PLC0415 models need Django set up
+    from benchmarks.ledger_contenders import Share
 
     for process in processes:
         process.start(
