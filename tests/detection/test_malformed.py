@@ -20,7 +20,7 @@ from tests.detection.machine import worker
 from tests.detection.malformed import Request, every_request
 from tests.factories.billing import assert_ledger_clean
 
-pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Bodies of 20 MB are among them: the body, its text and its bytes may be in memory at a time, and no more than that.
 ROOM_BYTES = 200_000_000
