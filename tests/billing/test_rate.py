@@ -1,5 +1,6 @@
 """Rate and concurrency of a sub-token: exact under a race, refusals free of charge, passing when Redis is away."""
 
+import re
 import time
 import uuid
 from collections import Counter
@@ -16,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from billing.queries.credentials import Credential
 from billing.services.rate import RateLimits, admit, release
-from billing.services.redis import resume
+from billing.services.redis import PAUSE_SECONDS, resume, with_redis
 from tenants.api.problems import Problem
 
 THREADS = 32
@@ -84,26 +85,29 @@ def test_a_race_lets_exactly_so_many_calls_in(concurrency: int) -> None:
 
 
 def test_the_bucket_refills_evenly() -> None:
-    who = credential("20", burst=2)
-    assert [outcome(who) for _ in range(3)] == ["admitted", "admitted", "rate_limited"]
-    time.sleep(0.06)
-    assert [outcome(who) for _ in range(2)] == ["admitted", "rate_limited"]
+    who, burst, rate = credential("10", burst=2), 2, 10
+    started = time.monotonic()
+    admitted = sum(outcome(who) == "admitted" for _ in range(200))
+    assert burst <= admitted <= burst + (time.monotonic() - started) * rate
+    time.sleep(1 / rate)
+    assert outcome(who) == "admitted"
 
 
-def test_a_second_saves_up_no_more_than_the_burst() -> None:
-    who = credential("100", burst=2)
-    outcome(who)
-    time.sleep(0.3)
-    assert Counter(outcome(who) for _ in range(3))["admitted"] == 2
+def test_a_pause_saves_up_no_more_than_the_burst() -> None:
+    who = credential("1", burst=1)
+    assert outcome(who) == "admitted"
+    time.sleep(2.5)
+    assert [outcome(who), outcome(who)] == ["admitted", "rate_limited"]
 
 
 def test_a_rate_refusal_burns_nothing_and_takes_no_lease() -> None:
-    who = credential("10", burst=1, concurrency=1)
+    who = credential("0.5", burst=1, concurrency=1)
+    started = time.monotonic()
     assert outcome(who, "a") == "admitted"
     release(who.sub_token_id, "a")
     for _ in range(20):
         assert outcome(who) == "rate_limited"
-    time.sleep(0.11)
+    time.sleep(2.05 - (time.monotonic() - started))
     assert outcome(who) == "admitted"
 
 
@@ -118,9 +122,9 @@ def test_a_concurrency_refusal_burns_no_rate() -> None:
 
 def test_a_dead_owners_lease_ends_by_itself() -> None:
     who = credential(concurrency=1)
-    admit(who, "dead", lease_seconds=0.2)
+    admit(who, "dead", lease_seconds=1)
     assert outcome(who) == "concurrency_limited"
-    time.sleep(0.22)
+    time.sleep(1.05)
     assert outcome(who) == "admitted"
 
 
@@ -152,8 +156,8 @@ def test_a_refusal_says_when_to_come_again() -> None:
     with pytest.raises(Problem) as refusal:
         admit(who, "b")
     assert refusal.value.status == 429
-    assert refusal.value.headers["Retry-After"] == "10"
-    assert refusal.value.headers["RateLimit"] == '"requests";r=0;t=10'
+    assert 8 <= int(refusal.value.headers["Retry-After"]) <= 10
+    assert re.fullmatch(r'"requests";r=0;t=(8|9|10)', refusal.value.headers["RateLimit"])
     busy = credential(concurrency=1)
     admit(busy, "a")
     with pytest.raises(Problem) as refusal:
@@ -176,14 +180,26 @@ def test_nothing_stays_in_redis_for_ever() -> None:
     assert all(client.pttl(key) > 0 for key in keys)
 
 
-def test_without_redis_calls_pass_and_do_not_wait(settings: Settings) -> None:
+def test_without_redis_calls_pass(settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     who = credential("0.01", concurrency=1)
-    started = time.monotonic()
     for _ in range(50):
         assert admit(who, "a").headers == {}
         release(who.sub_token_id, "a")
-    assert time.monotonic() - started < 1.0
+
+
+def test_a_dead_redis_is_not_asked_by_every_call() -> None:
+    asked = 0
+
+    def work(client: redis.Redis) -> None:
+        nonlocal asked
+        asked += 1
+        raise redis.TimeoutError
+
+    started = time.monotonic()
+    for _ in range(1000):
+        assert with_redis(work) is None
+    assert 1 <= asked <= 1 + (time.monotonic() - started) / PAUSE_SECONDS
 
 
 def test_a_flushed_redis_starts_again() -> None:

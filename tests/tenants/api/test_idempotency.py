@@ -118,7 +118,10 @@ def test_old_answers_are_forgotten(alpha: Organization, manager: ApiClient) -> N
 
 @pytest.mark.concurrency
 @pytest.mark.usefixtures("committed_db")
-def test_concurrent_duplicates_wait_for_the_first(alpha: Organization, manager: ApiClient) -> None:
+def test_concurrent_duplicates_wait_for_the_first(
+    alpha: Organization, manager: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "WAIT", "60s")
     start = Barrier(THREADS)
 
     def send(_: int) -> tuple[int, str, bool, str | None]:
