@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 from django.conf import settings
@@ -18,6 +19,9 @@ from tests.factories.tenants import make_membership, make_organization, make_use
 
 
 def pytest_configure() -> None:
+    # How long one example takes says more about the machine than about the code.
+    hypothesis.settings.register_profile("tokensight", deadline=None)
+    hypothesis.settings.load_profile("tokensight")
     # A password hash that is slow on purpose would be most of the suite's time.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
