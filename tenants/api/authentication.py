@@ -17,6 +17,7 @@ from tenants.client_ip import client_ip
 from tenants.permissions import Permission
 from tenants.queries.management_keys import management_key_by_hash
 from tenants.secrets import SecretKind, hash_secret
+from tenants.services.management_keys import note_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class ManagementKeyAuthentication(BaseAuthentication):
         key = management_key_by_hash(hash_secret(secret))
         if key is None:
             raise Problem("invalid_token", "No management key has this secret.")
-        refuse_dead(key.revoked_at, key.expires_at, timezone.now(), "management key")
+        now = timezone.now()
+        refuse_dead(key.revoked_at, key.expires_at, now, "management key")
+        note_use(key=key, now=now)
         actor = management_key_actor(key.id, key.name, client_ip(request._request))
         return None, ManagementCredential(key.organization_id, key.id, key.name, frozenset(key.scopes), actor)
 

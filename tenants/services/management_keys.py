@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Set
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tenants.actors import Actor, ActorKind
 from tenants.errors import NotFound, ScopeNotYours
 from tenants.models import ManagementKey
 from tenants.permissions import MANAGEMENT_KEY_SCOPES, Permission
+from tenants.scope import organization_scope
 from tenants.secrets import SecretKind, hash_secret, new_secret, shown_prefix
 from tenants.services import audit
+
+NOTE_EVERY = timedelta(minutes=1)
 
 
 def create_management_key(
@@ -73,3 +76,12 @@ def revoke_management_key(*, key_id: uuid.UUID, actor: Actor, now: datetime) -> 
         now=now,
     )
     return key
+
+
+def note_use(*, key: ManagementKey, now: datetime) -> None:
+    """Write that a key was used, at most once a minute. Opens its own scope; a busy row is left for the next use."""
+    if key.last_used_at is not None and now - key.last_used_at < NOTE_EVERY:
+        return
+    with organization_scope(key.organization_id):
+        unlocked = ManagementKey.objects.select_for_update(skip_locked=True).filter(id=key.id)
+        ManagementKey.objects.filter(id__in=unlocked.values("id")).update(last_used_at=now)

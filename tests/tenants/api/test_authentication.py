@@ -105,6 +105,26 @@ def test_the_answer_to_a_key_of_another_organization_is_that_organizations(
     assert body(response)["available_tokens"] == 7
 
 
+def test_the_last_use_of_a_key_is_written_once_a_minute(alpha: Organization) -> None:
+    make_wallet(alpha)
+    key = manager_of(alpha)
+    started = timezone.now()
+
+    def last_use() -> Any:
+        with organization_scope(alpha.id):
+            return ManagementKey.objects.get().last_used_at
+
+    key.get(BALANCE)
+    first = last_use()
+    assert started <= first
+    key.get(BALANCE)
+    assert last_use() == first
+    with organization_scope(alpha.id):
+        ManagementKey.objects.update(last_used_at=first - timedelta(seconds=61))
+    key.get(BALANCE)
+    assert last_use() > first
+
+
 def test_no_secret_is_ever_logged(
     alpha: Organization, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
