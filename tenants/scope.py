@@ -40,29 +40,22 @@ def platform_scope(reason: str) -> Iterator[None]:
 
     `reason` says who goes through it and why; it is logged.
     """
-    with transaction.atomic():
-        log.debug("platform_scope", reason=reason)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('role')")
-            (previous,) = cursor.fetchone()
-            cursor.execute(f"SET LOCAL ROLE {settings.DATABASE_PLATFORM_ROLE}")
+    log.debug("platform_scope", reason=reason)
+    with transaction.atomic(), _setting("role", settings.DATABASE_PLATFORM_ROLE):
         yield
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL ROLE {previous}")
 
 
 @contextmanager
 def _setting(name: str, value: str) -> Iterator[None]:
     """Set a transaction-local setting, and restore what an enclosing transaction had set.
 
-    After an error nothing is restored: rolling back the transaction or its savepoint does that.
+    Where no transaction encloses this one, its end restores it; after an error, rolling back does.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_setting(%s, true), set_config(%s, %s, true)",
-            [name, name, value],
-        )
+        cursor.execute("SELECT current_setting(%s, true), set_config(%s, %s, true)", [name, name, value])
         previous = cursor.fetchone()[0] or ""
+    nested = bool(connection.savepoint_ids)
     yield
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, true)", [name, previous])
+    if nested:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, previous])

@@ -34,13 +34,13 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
 
     Stops early when the machine is stopping: what was claimed but not begun goes back, and another worker is called.
     """
-    done = 0
+    done, limit = 0, settings.INFERENCE_BATCH_SIZE
     while True:
         doorbell.answer(version_id, img_size)
         claims = queue.claim(
             version_id=version_id,
             img_size=img_size,
-            limit=settings.INFERENCE_BATCH_SIZE,
+            limit=limit,
             worker=machine.id,
             lease=machine.lease,
             now=timezone.now(),
@@ -54,6 +54,9 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
         outcomes = _run(machine, claims, version_id, img_size)
         settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
         done += len(claims)
+        if len(claims) < limit:
+            # That was all there was; what came since has rung.
+            return done
 
 
 def _run(machine: Machine, claims: Sequence[Claim], version_id: uuid.UUID, img_size: int) -> list[Outcome]:

@@ -60,7 +60,7 @@ WITH picked AS (
     UPDATE detection_virtualtime AS t SET now = clock.reached
       FROM clock WHERE t.priority_class = clock.priority_class AND t.now < clock.reached
 )
-SELECT id, attempts, parameters FROM claimed
+SELECT id, attempts, parameters, set_config('synchronous_commit', 'off', true) FROM claimed
 ORDER BY priority_class, virtual_finish, id
 """
 
@@ -81,9 +81,8 @@ def claim(
         "lease": now + lease,
     }
     with platform_scope("claim jobs"), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL synchronous_commit = off")
         cursor.execute(_CLAIM, values)
-        return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters in cursor.fetchall()]
+        return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters, _ in cursor.fetchall()]
 
 
 def give_back(*, claims: Sequence[Claim], worker: str) -> int:

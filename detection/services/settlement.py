@@ -96,7 +96,8 @@ def _finish(jobs: Sequence[Job], now: dt.datetime) -> list[Document]:
     if not jobs:
         return []
     remaining = _capture([job for job in jobs if not job.error_code], now)
-    holds.release_holds(hold_ids=[job.hold_id for job in jobs if job.error_code and job.hold_id], now=now)
+    if given_back := [job.hold_id for job in jobs if job.error_code and job.hold_id]:
+        holds.release_holds(hold_ids=given_back, now=now)
     for job in jobs:
         job.status = JobStatus.FAILED if job.error_code else JobStatus.SUCCEEDED
         job.finished_at, job.lease_expires_at = now, None

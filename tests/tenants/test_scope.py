@@ -55,6 +55,19 @@ def test_the_platform_door_closes_behind_itself(organizations: tuple[Organizatio
     assert not Team.objects.exists()
 
 
+def test_a_transaction_of_its_own_closes_the_door_when_it_ends(committed_db: None) -> None:
+    with platform_scope("test data"):
+        organization = Organization.objects.create(name="Alpha", slug="alpha")
+        Team.objects.create(organization=organization, name="Line 1")
+    assert not Team.objects.exists()
+    with organization_scope(organization.id):
+        assert Team.objects.count() == 1
+    assert not Team.objects.exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user, current_setting('tokensight.org_id', true)")
+        assert cursor.fetchone() == ("tokensight_app", "")
+
+
 def test_an_error_leaves_no_scope_behind(organizations: tuple[Organization, Organization]) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic(), platform_scope("test"):
         raise ZeroDivisionError
