@@ -11,6 +11,7 @@ from tests.e2e.browsing import Look, barriers, open_page
 from tests.e2e.stack import ROOT, Stack
 
 BOARD = ROOT / "detection" / "catalog" / "pcb-defect-n" / "samples" / "board-01.jpg"
+EMAIL = "mei@copperline.example"
 PASSWORD = "a-long-story-about-copper"
 
 
@@ -22,18 +23,18 @@ def test_a_new_customer_finds_a_defect_and_sees_the_bill(stack: Stack, browser: 
         page.click("text=Start with 10 Tokens")
         page.fill("input[name=name]", "Mei Lin")
         page.fill("input[name=organization_name]", "Copperline")
-        page.fill("input[name=email]", "mei@copperline.example")
+        page.fill("input[name=email]", EMAIL)
         page.fill("input[name=password1]", PASSWORD)
         page.click("main button[type=submit]")
         page.goto(f"{stack.base_url}/dev/mail/")
-        page.locator("tr", has_text="mei@copperline.example").first.locator("a").click()
+        page.locator("tr", has_text=EMAIL).first.locator("a").click()
         page.locator("main a[href*='confirm-email']").first.click()
         page.click("text=Yes, confirm")
         if "/login" in page.url:
-            page.fill("input[name=login]", "mei@copperline.example")
+            page.fill("input[name=login]", EMAIL)
             page.fill("input[name=password]", PASSWORD)
             page.click("main button[type=submit]")
-        page.wait_for_url(re.compile("/o/copperline/"))
+        page.wait_for_url(re.compile("/o/copperline"))
         expect(page.locator("#balance-pill")).to_contain_text("10")
         expect(page.locator("main")).to_contain_text("No sub-token yet")
         assert barriers(page) == []
