@@ -71,7 +71,8 @@ class DetectView(ApiView):
         the job starts takes it back; later it is charged, and the result is kept under its id.
 
         Answers 200 with the predictions. Answers 202 with the job when that takes longer than the caller waits (30
-        seconds, less with `Prefer: wait=N`, not at all with `Prefer: respond-async`).
+        seconds, less with `Prefer: wait=N`, not at all with `Prefer: respond-async`). While no worker runs at all, a
+        caller who waits gets 503 `no_capacity` after a few seconds; with `respond-async` the job stays in the queue.
         """
         raw = request._request
         wish = preference(raw)

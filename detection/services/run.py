@@ -101,8 +101,9 @@ def _run(credential: Credential, submission: Submission, call: Call) -> tuple[di
     """Return the job's document, and whether an earlier call made it."""
     started = time.monotonic()
     image = inspect_image(submission.image)
+    sha256 = hashlib.sha256(submission.image).hexdigest()
     parameters = read_parameters(submission.fields, textual=submission.textual)
-    job = _job(credential, image, parameters, call)
+    job = _job(credential, image, sha256, parameters, call)
     unpaid = answers.document(job)
     kept = cache.find(unpaid) if call.use_cache else None
     if kept is not None:
@@ -141,7 +142,7 @@ def quote_mtok(parameters: Parameters, *, width: int | None = None, height: int 
     return mtok, prices.version
 
 
-def _job(credential: Credential, image: ImageHeader, parameters: Parameters, call: Call) -> Job:
+def _job(credential: Credential, image: ImageHeader, sha256: str, parameters: Parameters, call: Call) -> Job:
     credential.require_model(parameters.model.name, parameters.model.task)
     version = parameters.version
     if version is None:
@@ -152,7 +153,7 @@ def _job(credential: Credential, image: ImageHeader, parameters: Parameters, cal
         )
     mtok, price_book = quote_mtok(parameters, width=image.width, height=image.height)
     engine = parameters.for_engine()
-    question = [image.sha256, parameters.model.name, parameters.img_size, engine, parameters.tags]
+    question = [sha256, parameters.model.name, parameters.img_size, engine, parameters.tags]
     return Job(
         id=new_id(),
         created_at=timezone.now(),
@@ -172,7 +173,7 @@ def _job(credential: Credential, image: ImageHeader, parameters: Parameters, cal
         request_hash=hashlib.sha256(orjson.dumps(question, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         request_id=call.request_id,
         client_ip=call.client_ip,
-        input_sha256=image.sha256,
+        input_sha256=sha256,
         image_width=image.width,
         image_height=image.height,
     )

@@ -35,8 +35,10 @@ def wait(
 ) -> dict[str, Any]:
     """Return a job's document as soon as it is finished, or as it is after `seconds`.
 
-    A caller who hangs up before the job starts takes it back. When no worker lives that could start it, the job is
-    given up. With `listen=False` only the row is watched: somebody else takes the message.
+    A caller who hangs up before the job starts takes it back. When no worker has shown a sign of life for GRACE_SECONDS
+    and the job still waits, it fails with `no_capacity`: who is on the line is better told so than kept waiting. (A job
+    whose caller does not wait stays in the queue for its whole life.) With `listen=False` only the row is watched:
+    somebody else takes the message.
     """
     began = time.monotonic()
     looked = began
