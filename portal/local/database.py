@@ -14,7 +14,7 @@ from portal.embedded import EmbeddedPostgres
 from portal.local.machine import kept_secret
 from portal.local.report import Failure
 
-APP_ROLE = "tokensight_app"
+APP_ROLE = os.environ.get("DATABASE_APP_ROLE", "tokensight_app")
 DATABASE = "tokensight"
 
 
