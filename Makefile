@@ -53,7 +53,7 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Compile requirements/*.txt from pyproject.toml (UPGRADE=1 takes the newest versions)
-	@cd requirements && compile() { ../$(BIN)/uv pip compile --quiet --no-emit-index-url --universal --python-version 3.11 \
+	@cd requirements && compile() { $(abspath $(BIN))/uv pip compile --quiet --no-emit-index-url --universal --python-version 3.11 \
 		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) "$$@"; }; \
 	compile ../pyproject.toml --generate-hashes -o base.txt; \
 	compile --group ../pyproject.toml:dev -c base.txt --generate-hashes -o dev.txt; \
