@@ -48,6 +48,10 @@ class Outcome:
     error_detail: str = ""
 
 
+# Written out: making this statement anew for every batch would take longer than running it.
+_LOCK = "SELECT * FROM detection_job WHERE id = ANY (%s) AND status = 'running' AND worker = %s ORDER BY id FOR UPDATE"
+
+
 def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> list[Document]:
     """Finish a batch in one transaction and publish it; return the documents of the jobs that were still ours.
 
@@ -55,9 +59,7 @@ def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> lis
     """
     by_id = {outcome.job_id: outcome for outcome in outcomes}
     with platform_scope("settle jobs"):
-        rows = (
-            Job.objects.select_for_update().filter(id__in=by_id, status=JobStatus.RUNNING, worker=worker).order_by("id")
-        )
+        rows = Job.objects.raw(_LOCK, [list(by_id), worker])
         jobs = [job for job in rows if job.attempts == by_id[job.id].attempt]
         for job in jobs:
             outcome = by_id[job.id]
