@@ -68,7 +68,8 @@ def running_stack(install: Callable[[Path], None], settings: Mapping[str, str] |
         secret = _prepare(install, directory)
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_OWNER_URL"}
         python = (sys.executable, "-m")
-        celery = (*python, "celery", "--app", "portal.celery", "--quiet", "worker", "--loglevel", "WARNING")
+        alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        celery = (*python, "celery", "--app", "portal.celery", "--quiet", "worker", "--loglevel", "WARNING", *alone)
         commands = {
             "web": (*python, "gunicorn", "--config", "deploy/gunicorn.conf.py", "portal.wsgi"),
             "worker": (*celery, "--queues", "inference", "--hostname", "worker@bench"),

@@ -26,7 +26,8 @@ from tests.detection.conftest import METADATA
 from tests.factories.jobs import make_spender
 
 Process = subprocess.Popen[bytes]
-CELERY = (sys.executable, "-m", "celery", "--app", "portal.celery", "--quiet", "worker", "--loglevel", "WARNING")
+QUIET = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
+CELERY = (sys.executable, "-m", "celery", "--app", "portal.celery", "--quiet", "worker", *QUIET)
 
 
 @pytest.fixture
