@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import structlog
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
     """Work off what waits for one model version at one size; return how many jobs were done.
 
     Stops early when the machine is stopping: what was claimed but not begun goes back, and another worker is called.
+    Raises what Redis or the database raise when they are away; the jobs in hand then run again.
     """
     done, limit = 0, settings.INFERENCE_BATCH_SIZE
     while True:
@@ -51,8 +53,14 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
             queue.give_back(claims=claims, worker=machine.id)
             doorbell.ring(version_id, img_size)
             return done
-        outcomes = _run(machine, claims, version_id, img_size)
-        settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
+        try:
+            outcomes = _run(machine, claims, version_id, img_size)
+            settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
+        except Exception:
+            # Redis or the database went away. This worker lives on and would renew the leases of jobs that it forgot.
+            connection.close_if_unusable_or_obsolete()
+            queue.let_go(claims=claims, worker=machine.id, now=timezone.now())
+            raise
         done += len(claims)
         if len(claims) < limit:
             # That was all there was; what came since has rung.

@@ -99,6 +99,21 @@ def give_back(*, claims: Sequence[Claim], worker: str) -> int:
         return cursor.rowcount
 
 
+def let_go(*, claims: Sequence[Claim], worker: str, now: dt.datetime) -> int:
+    """End the leases of jobs that went wrong on the way, so that the next sweep takes them; return how many.
+
+    The attempt counts. A job that was settled all the same is left as it is.
+    """
+    with platform_scope("let jobs go"), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE detection_job AS job SET worker = '', lease_expires_at = %s"
+            " FROM unnest(%s::uuid[], %s::int[]) AS mine (id, attempt)"
+            " WHERE job.id = mine.id AND job.attempts = mine.attempt AND job.worker = %s AND job.status = 'running'",
+            [now, [claim.job_id for claim in claims], [claim.attempt for claim in claims], worker],
+        )
+        return cursor.rowcount
+
+
 def renew_leases(*, worker: str, lease: dt.timedelta, now: dt.datetime) -> int:
     """Hold on to the jobs of a living worker, but not to those that run longer than any job may; return how many."""
     with platform_scope("renew leases"), connection.cursor() as cursor:

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
+from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from billing.models import SubToken
 from detection.enums import Engine as EngineKind
 from detection.enums import JobError, JobStatus
 from detection.models import ModelVersion
 from detection.queries import catalogue as reading
-from detection.services import blobs, catalogue, doorbell
+from detection.services import blobs, catalogue, doorbell, queue
 from tenants.scope import platform_scope
 from tests.detection.conftest import METADATA
 from tests.detection.images import picture, png_header
@@ -161,3 +163,24 @@ def test_an_input_that_comes_a_moment_late_is_waited_for(
     run_jobs(machine, version.id, 640)
     late.join()
     assert job_now(job).status == JobStatus.SUCCEEDED
+
+
+def test_a_worker_that_loses_redis_or_the_database_half_way_lets_its_jobs_go(
+    machine: Machine, sub_token: SubToken, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+    job = queue_job(sub_token, version, content=picture())
+    for broken in ("detection.services.blobs.get_many", "detection.services.settlement.settle"):
+        with monkeypatch.context() as patch:
+            patch.setattr(broken, away)
+            with pytest.raises(RedisConnectionError):
+                run_jobs(machine, version.id, 640)
+        now = timezone.now()
+        assert queue.renew_leases(worker=machine.id, lease=machine.lease, now=now) == 0
+        assert queue.requeue_lost(now=now) == 1
+    run_jobs(machine, version.id, 640)
+    assert (job_now(job).status, job_now(job).attempts) == (JobStatus.SUCCEEDED, 3)
+    assert_ledger_clean()
