@@ -97,8 +97,11 @@ def hand_over(documents: Sequence[Document]) -> None:
 def _finish(jobs: Sequence[Job], now: dt.datetime) -> list[Document]:
     if not jobs:
         return []
+    given_back = [job.hold_id for job in jobs if job.error_code and job.hold_id]
+    if given_back and len(given_back) < len(jobs):
+        holds.lock_for_resolving(hold_ids=[job.hold_id for job in jobs if job.hold_id])
     remaining = _capture([job for job in jobs if not job.error_code], now)
-    if given_back := [job.hold_id for job in jobs if job.error_code and job.hold_id]:
+    if given_back:
         holds.release_holds(hold_ids=given_back, now=now)
     for job in jobs:
         job.status = JobStatus.FAILED if job.error_code else JobStatus.SUCCEEDED
