@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -82,18 +82,12 @@ def sections_for(request: HttpRequest, slug: str, permissions: frozenset[Permiss
         links = [
             Link(url, str(page.label), page.icon, page.words, _is_current(request, url, page.name))
             for page in section.pages
-            if page.permission in permissions and (url := _url(page.name, slug))
+            if page.permission in permissions
+            for url in [reverse(page.name, args=[slug])]
         ]
         if links:
             found.append(LinkSection(str(section.title), links))
     return found
-
-
-def _url(name: str, slug: str) -> str | None:
-    try:
-        return reverse(name, args=[slug])
-    except NoReverseMatch:
-        return None
 
 
 def _is_current(request: HttpRequest, url: str, name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+LETTER_WIDTH = 0.6  # of the font's size, on average
 COLOURS = 8  # the classes box-0 .. box-7 in static/css/viewer.css
 
 
@@ -21,7 +22,9 @@ class DrawnBox:
     y: float
     width: float
     height: float
+    label_x: float
     label_y: float
+    label_anchor: str
     colour: int
 
 
@@ -43,17 +46,21 @@ def drawing(predictions: Sequence[dict[str, Any]], *, width: int, height: int) -
     for number, prediction in enumerate(ranked, start=1):
         x1, y1, x2, y2 = prediction["bbox"]
         above = y1 - font_size * 0.4
+        percent = f"{prediction['confidence'] * 100:.1f}"
+        sticks_out = x1 + LETTER_WIDTH * font_size * len(f"{prediction['class_name']} {percent}") > width
         boxes.append(
             DrawnBox(
                 number=number,
                 class_name=prediction["class_name"],
                 confidence=prediction["confidence"],
-                percent=f"{prediction['confidence'] * 100:.1f}",
+                percent=percent,
                 x=round(x1, 1),
                 y=round(y1, 1),
                 width=round(x2 - x1, 1),
                 height=round(y2 - y1, 1),
-                # A label that would stick out at the top goes below the box.
+                # A label that would stick out at the right ends with the box; at the top, it goes below.
+                label_x=round(x2 if sticks_out else x1, 1),
+                label_anchor="end" if sticks_out else "start",
                 label_y=round(above if above > font_size else y2 + font_size * 1.1, 1),
                 colour=prediction["class_id"] % COLOURS,
             )

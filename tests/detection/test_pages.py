@@ -47,11 +47,13 @@ def test_the_surest_box_is_first_and_labels_stay_inside_the_picture() -> None:
         [
             {"class_id": 1, "class_name": "short", "confidence": 0.4, "bbox": [0, 0, 20, 10]},
             {"class_id": 9, "class_name": "open", "confidence": 0.9, "bbox": [10, 400, 30, 440]},
+            {"class_id": 2, "class_name": "mouse_bite", "confidence": 0.2, "bbox": [600, 300, 639, 340]},
         ],
         width=640,
         height=640,
     )
-    first, second = found.boxes
+    first, second, third = found.boxes
     assert (first.class_name, first.width, first.height, first.colour) == ("open", 20, 40, 1)
     assert first.label_y < 400
     assert second.label_y > 10
+    assert (first.label_anchor, third.label_anchor, third.label_x) == ("start", "end", 639)
