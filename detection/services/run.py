@@ -7,6 +7,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,17 +82,21 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
     time nor memory. The price is held in the same statement that makes the job; nothing is held before every check has
     passed, and whatever fails later gives it back.
 
-    Raises Problem for every refusal, and for a job that failed within the wait.
+    Raises Problem for every refusal, and for a job that failed within the wait; it bears what was spent and is left.
     """
     lease = str(new_id())
-    limits = rate.admit(credential, lease, lease_seconds=call.wait_seconds + 30)
+    try:
+        limits = rate.admit(credential, lease, lease_seconds=call.wait_seconds + 30)
+    except Problem as problem:
+        problem.headers |= _bill(problem, credential)
+        raise
     try:
         document, replayed = _run(credential, read(), call)
         if document["status"] in (JobStatus.FAILED, JobStatus.CANCELLED):
             raise _failure(document)
         return Outcome(document, limits.headers, replayed)
     except Problem as problem:
-        problem.headers = {**limits.headers, **problem.headers}
+        problem.headers |= limits.headers | _bill(problem, credential)
         raise
     finally:
         rate.release(credential.sub_token_id, lease)
@@ -112,12 +117,28 @@ def _run(credential: Credential, submission: Submission, call: Call) -> tuple[di
     admitted = admission.admit(credential, job)
     if admitted.replayed:
         return _replay(credential, admitted.job_id, call), True
-    if kept is None:
-        _hand_over(job, submission.image)
-        if call.wait_seconds > 0:
-            document = waiting.wait(credential.organization_id, job.id, seconds=call.wait_seconds, hung_up=call.hung_up)
-            return document, False
+    if kept is None and (document := _submit(credential, job, submission.image, call)):
+        return document, False
     return answers.document(job, remaining_mtok=admitted.available_mtok), False
+
+
+def _submit(credential: Credential, job: Job, image: bytes, call: Call) -> dict[str, Any] | None:
+    """Hand an admitted job to the workers and wait for it, as long as the caller does; None if that is not at all."""
+    try:
+        _hand_over(job, image)
+        if call.wait_seconds <= 0:
+            return None
+        document = waiting.wait(credential.organization_id, job.id, seconds=call.wait_seconds, hung_up=call.hung_up)
+        if document["usage"]["remaining_tokens"] is None:
+            document = with_remaining(document, credential)
+        return document
+    except Problem:
+        raise
+    except Exception:
+        # The caller will be told of our fault and of no job: it must not be run, and charged, behind their back.
+        with suppress(Exception):
+            _take_back(job, "Its server failed.")
+        raise
 
 
 def quote_mtok(parameters: Parameters, *, width: int | None = None, height: int | None = None) -> tuple[int, int]:
@@ -195,18 +216,20 @@ def _hand_over(job: Job, image: bytes) -> None:
         doorbell.ring(job.model_version_id, job.img_size, job.priority_class)
     except (RedisError, OperationalError) as error:
         log.warning("job_not_handed_over", job=str(job.id), error=str(error))
-        jobs.withdraw(
-            job.organization_id,
-            job.id,
-            status=JobStatus.FAILED,
-            error_code=JobError.NO_CAPACITY,
-            detail="The image could not be handed to a worker.",
-        )
+        if not _take_back(job, "The image could not be handed to a worker."):
+            # A worker came by without being called. What it makes of the job, and charges for it, is the answer.
+            return
         raise Problem(
             "no_capacity",
             "No worker can be reached right now; nothing was charged.",
             headers={"Retry-After": RETRY_SECONDS},
         ) from None
+
+
+def _take_back(job: Job, detail: str) -> bool:
+    """Fail a job that no worker has yet, at no cost; say whether that was so."""
+    code = JobError.NO_CAPACITY
+    return jobs.withdraw(job.organization_id, job.id, status=JobStatus.FAILED, error_code=code, detail=detail)
 
 
 def _replay(credential: Credential, job_id: uuid.UUID, call: Call) -> dict[str, Any]:
@@ -226,6 +249,15 @@ def with_remaining(document: dict[str, Any], credential: Credential) -> dict[str
     return document
 
 
+def _bill(problem: Problem, credential: Credential) -> dict[str, str]:
+    """Return the headers that say what a refused or failed call cost and what is left, as far as it has none."""
+    if "Tokens-Remaining" in problem.headers:
+        return {}
+    with organization_scope(credential.organization_id):
+        available = balance(credential.account_id).available_mtok
+    return {"Tokens-Used": "0", "Tokens-Remaining": str(answers.tokens(available))}
+
+
 _MEANING = {
     JobError.INVALID_IMAGE: ("invalid_image", "The image cannot be decoded."),
     JobError.IMAGE_TOO_LARGE: ("image_too_large_to_decode", "The image has too many pixels."),
@@ -236,7 +268,8 @@ _MEANING = {
 
 def _failure(document: dict[str, Any]) -> Problem:
     """Return what a caller is told about a job that came to nothing while they waited."""
-    headers, job_id = {"Tokens-Used": "0"}, document["id"]
+    job_id = document["id"]
+    headers = {"Tokens-Used": "0", "Tokens-Remaining": str(document["usage"]["remaining_tokens"])}
     if document["status"] == JobStatus.CANCELLED:
         return Problem("conflict", "The job was cancelled; nothing was charged.", headers=headers, job_id=job_id)
     error = document["error"]

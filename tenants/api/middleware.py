@@ -18,7 +18,7 @@ SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{8,128}")
 CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 DETAIL_OF_CODE = {
     "not_found": "There is nothing at this address.",
-    "internal_error": "Something went wrong on our side; nothing was charged. Tell us the request_id.",
+    "internal_error": "Something went wrong on our side. Tell us the request_id.",
 }
 
 Answer = Callable[[HttpRequest], HttpResponseBase]

@@ -108,7 +108,7 @@ def test_our_fault_costs_nothing(caller: Caller, version: ModelVersion) -> None:
     with worker(version, fail):
         response = caller.send()
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
-    assert response["Tokens-Used"] == "0"
+    assert (response["Tokens-Used"], response["Tokens-Remaining"]) == ("0", "10")
     assert spent(caller, 0)
 
 
@@ -141,6 +141,33 @@ def test_without_redis_a_call_is_refused_and_its_hold_goes_back(
     assert spent(caller, 0)
 
 
+def test_a_worker_that_came_unbidden_is_waited_for(
+    caller: Caller, machine: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        machine.started.wait(timeout=5)
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(doorbell, "ring", away)
+    response = caller.send()
+    assert (response.status_code, response["Tokens-Used"]) == (200, "0.7")
+    assert spent(caller, 700)
+
+
+def test_a_call_that_our_server_drops_is_not_run(
+    caller: Caller, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("detection.services.waiting.wait", broken)
+    with pytest.raises(RuntimeError):
+        caller.send()
+    assert spent(caller, 0)
+    with platform_scope("test"):
+        assert Job.objects.get().status == "failed"
+
+
 def test_a_result_that_redis_lost_is_found_in_the_database(
     caller: Caller, machine: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +186,7 @@ def test_a_wait_that_runs_out_is_answered_with_the_job(caller: Caller, version: 
         response = caller.send(prefer="wait=1")
         assert response.status_code == 202
         assert response.json()["status"] == "running"
+        assert (response["Tokens-Used"], response["Tokens-Remaining"]) == ("0", "9.3")
         assert "Preference-Applied" not in response
         until(lambda: caller.get(response["Location"]).json()["status"] == "succeeded")
     assert spent(caller, 700)

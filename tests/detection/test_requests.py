@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from detection.models import Job
+from detection.models import Job, ModelVersion
 from detection.services import doorbell
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
@@ -217,6 +217,17 @@ def test_too_few_tokens(alpha: Organization, caller: Caller) -> None:
     assert (body["needed_tokens"], body["remaining_tokens"]) == (0.7, 0.699)
     assert "Retry-After" not in response
     assert untouched(poor)
+
+
+def test_every_refusal_says_what_was_spent_and_is_left(alpha: Organization, version: ModelVersion) -> None:
+    slow = make_caller(alpha, requests_per_second=1, burst=3)
+    refusals = [slow.send(b"no image"), slow.send(model="nothing"), slow.send(model="yolo26n"), slow.send()]
+    assert [code_of(refusal) for refusal in refusals] == [
+        "unsupported_media_type", "not_found", "model_not_installed", "rate_limited"
+    ]  # fmt: skip
+    for refusal in refusals:
+        assert (refusal["Tokens-Used"], refusal["Tokens-Remaining"]) == ("0", "10")
+        assert refusal["RateLimit"]
 
 
 def test_who_may_not_call(caller: Caller) -> None:
