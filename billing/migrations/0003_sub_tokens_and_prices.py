@@ -17,7 +17,7 @@ APP, PLATFORM = settings.DATABASE_APP_ROLE, settings.DATABASE_PLATFORM_ROLE
 # has the secret.
 SUB_TOKEN_BY_HASH = f"""
 CREATE FUNCTION billing_sub_token_by_hash(p_hash text) RETURNS SETOF billing_subtoken
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS
     $$ SELECT * FROM billing_subtoken WHERE secret_hash = p_hash $$;
 REVOKE ALL ON FUNCTION billing_sub_token_by_hash(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION billing_sub_token_by_hash(text) TO {APP}, {PLATFORM};

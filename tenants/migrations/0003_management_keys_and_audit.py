@@ -14,7 +14,7 @@ from tenants.migration_operations import TenantTable
 # whoever has the secret.
 KEY_BY_HASH = f"""
 CREATE FUNCTION tenants_management_key_by_hash(p_hash text) RETURNS SETOF tenants_managementkey
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS
     $$ SELECT * FROM tenants_managementkey WHERE secret_hash = p_hash $$;
 REVOKE ALL ON FUNCTION tenants_management_key_by_hash(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenants_management_key_by_hash(text)
