@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.http import StreamingHttpResponse
+
+_FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 class _Echo:
@@ -32,5 +36,6 @@ def _lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
 
 
 def _harmless(value: Any) -> Any:
-    # A spreadsheet would run a text that begins like a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "@", "\t", "\r"} else value
+    """Return a value as the text of a cell; one that a spreadsheet would run as a formula is marked as text."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
