@@ -14,6 +14,8 @@ _SECRET_VALUES = (
     (re.compile(r"\b(tsk_|tsm_)([0-9A-Za-z]{4})[0-9A-Za-z]+"), r"\1\2…"),
     (re.compile(r"(?i)\b(bearer )\S{8,}"), r"\1…"),
     (re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+@"), r"\1…@"),
+    # Links from mails: whoever has one first has the account.
+    (re.compile(r"(/accounts/(?:password/reset/key|confirm-email)/)[^\s/\"'?]+"), r"\1…"),
 )
 _HIDDEN = "…"
 _PROBE = re.compile(r" /(healthz|readyz|metrics)\b")

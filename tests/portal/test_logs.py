@@ -8,6 +8,7 @@ import logging
 import logging.config
 
 import structlog
+from django.urls import reverse
 
 from portal.logs import logging_settings, scrub
 from tenants.secrets import SecretKind, new_secret
@@ -29,6 +30,17 @@ def test_secrets_are_cut_short_in_texts_and_structures() -> None:
     for hidden in (secret, key, secret[8:], "Basic abc", "hunter2", "pass-word"):
         assert hidden not in scrubbed
     assert secret[:8] in scrubbed, "enough is left to tell which one it was"
+
+
+def test_links_that_open_an_account_are_cut_short() -> None:
+    for name, arguments in (
+        ("account_reset_password_from_key", ["1a", "set-me-9"]),
+        ("account_confirm_email", ["Mjk:k"]),
+    ):
+        line = scrub(f"GET {reverse(name, args=arguments)} 302 4 ms")
+        assert arguments[-1] not in line
+        assert line.startswith("GET /accounts/")
+        assert line.endswith("/ 302 4 ms")
 
 
 def test_both_kinds_of_loggers_write_one_json_line_without_secrets() -> None:
