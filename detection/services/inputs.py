@@ -142,8 +142,12 @@ def _orientation(exif: bytes | None) -> int:
 
 
 def _jpeg_ends(content: bytes) -> bool:
-    # Within a scan these two bytes stand for the markers alone; a thumbnail's come before the last scan begins.
-    return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+    # From one segment to the next up to the first scan, so that neither a thumbnail's end counts nor what a camera put
+    # behind the picture. Within a scan these two bytes stand for the marker alone.
+    position = 2
+    while (marker := content[position : position + 2]) != b"\xff\xda" and marker[:1] == b"\xff":
+        position += 1 if marker == b"\xff\xff" else 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return content.find(b"\xff\xd9", position) > 0
 
 
 def _bmp_ends(content: bytes) -> bool:

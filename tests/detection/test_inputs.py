@@ -96,6 +96,11 @@ def test_what_cameras_put_behind_a_picture_is_no_harm(kind: str) -> None:
     assert inspect_image(picture(kind) + b"maker's own notes").width == 64
 
 
+def test_a_film_behind_a_photo_is_no_harm() -> None:
+    film = b"\0\0\0\x18ftypmp42" + b"\xff\xd9 one frame \xff\xda another"
+    assert inspect_image(picture("JPEG") + film).width == 64
+
+
 def test_too_many_bytes_are_refused(settings: Settings) -> None:
     settings.MAX_IMAGE_BYTES = 100
     with pytest.raises(Problem) as refusal:
