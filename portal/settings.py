@@ -152,7 +152,6 @@ PASSWORD_HASHERS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-SESSION_COOKIE_AGE = 14 * 24 * 3600
 # Signing in, signing up and everything that sends mail is limited by address and by account; allauth has the numbers.
 ACCOUNT_ADAPTER = "tenants.adapter.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "portal.forms.SignupForm"}
@@ -247,6 +246,11 @@ STORAGES = {
 # --- Detection -------------------------------------------------------------------------------------------------------
 MAX_IMAGE_BYTES = env.int("MAX_IMAGE_BYTES", default=20_000_000)
 MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=50_000_000)
+FILE_UPLOAD_HANDLERS = [
+    "portal.uploads.BoundedUpload",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 # A call waits this long for its result before it is answered 202.
 DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
 # A job that no worker has finished by then fails and costs nothing; its hold and its input live as long.

@@ -51,6 +51,11 @@ def test_production_is_the_default_and_is_safe() -> None:
     assert "Manifest" in settings["STORAGES"]["staticfiles"]["BACKEND"]
 
 
+def test_every_setting_is_set_once() -> None:
+    names = re.findall(r"^(?:[A-Z_]+ = )*([A-Z_]{3,}) = ", (ROOT / "portal/settings.py").read_text(), re.MULTILINE)
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
 def test_no_key_no_start() -> None:
     result = load(**{**PRODUCTION, "SECRET_KEY": ""})
     assert result.returncode != 0
