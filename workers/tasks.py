@@ -29,12 +29,16 @@ def run_jobs(version_id: str, img_size: int) -> None:
 
 @shared_task(name="workers.maintain")
 def maintain() -> None:
-    """Every two seconds: give lost jobs to other workers, end what is overdue, and ring for what nobody heard."""
+    """Every two seconds: give lost jobs to other workers, end what is overdue, and ring for what nobody heard.
+
+    What fails is logged and keeps none of the rest from being done.
+    """
     now = timezone.now()
-    queue.requeue_lost(now=now)
-    queue.fail_overdue(now=now)
-    holds.expire_overdue_holds(now=now)
-    queue.ring_for_waiting(now=now)
+    for step in (queue.requeue_lost, queue.fail_overdue, holds.expire_overdue_holds, queue.ring_for_waiting):
+        try:
+            step(now=now)
+        except Exception:
+            log.exception("maintenance_failed", step=step.__name__)
 
 
 @shared_task(name="workers.expire")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 
+from billing.services import holds
+from detection.services import queue
 from detection.services.redis import client
 from portal.celery import app, broker_url
 from tests.chaos.conftest import wait_for
@@ -55,3 +59,20 @@ def test_the_scheduled_tasks_run_on_an_empty_database() -> None:
     tasks.maintain()
     tasks.expire()
     tasks.nightly()
+
+
+def test_one_part_of_the_maintenance_that_fails_keeps_none_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def step(name: str) -> Callable[..., None]:
+        def run(*, now: datetime) -> None:
+            done.append(name)
+            raise RuntimeError(name)
+
+        return run
+
+    names = ["requeue_lost", "fail_overdue", "expire_overdue_holds", "ring_for_waiting"]
+    for name in names:
+        monkeypatch.setattr(holds if "holds" in name else queue, name, step(name))
+    tasks.maintain()
+    assert done == names
