@@ -39,7 +39,7 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
     done, limit = 0, settings.INFERENCE_BATCH_SIZE
     while True:
         doorbell.answer(version_id, img_size)
-        claims = queue.claim(
+        claimed = queue.claim(
             version_id=version_id,
             img_size=img_size,
             limit=limit,
@@ -47,24 +47,38 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
             lease=machine.lease,
             now=timezone.now(),
         )
-        if not claims:
+        if not claimed:
             return done
         if machine.stopping.is_set():
-            queue.give_back(claims=claims, worker=machine.id)
+            queue.give_back(claims=claimed, worker=machine.id)
             doorbell.ring(version_id, img_size)
             return done
+        claims = _apart(machine, claimed)
         try:
             outcomes = _run(machine, claims, version_id, img_size)
             settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
         except Exception:
             # Redis or the database went away. This worker lives on and would renew the leases of jobs that it forgot.
-            connection.close_if_unusable_or_obsolete()
+            if connection.errors_occurred:
+                connection.close_if_unusable_or_obsolete()
             queue.let_go(claims=claims, worker=machine.id, now=timezone.now())
             raise
         done += len(claims)
-        if len(claims) < limit:
+        if len(claims) == len(claimed) < limit:
             # That was all there was; what came since has rung.
             return done
+
+
+def _apart(machine: Machine, claims: list[Claim]) -> list[Claim]:
+    """Return a job that runs once more alone, and give the others back for the next round.
+
+    Its picture may be what ended its last worker, and others must not lose all their attempts together with it.
+    """
+    again = next((claim for claim in claims if claim.attempt > 1), None)
+    if again is None or len(claims) == 1:
+        return claims
+    queue.give_back(claims=[claim for claim in claims if claim is not again], worker=machine.id)
+    return [again]
 
 
 def _run(machine: Machine, claims: Sequence[Claim], version_id: uuid.UUID, img_size: int) -> list[Outcome]:

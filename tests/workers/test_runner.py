@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -87,6 +88,21 @@ def test_what_waits_is_done_in_batches(
         assert done.inference_ms is not None
     assert balance_of(sub_token.account).posted_mtok == 50_000 - 6 * 700
     assert_ledger_clean()
+
+
+def test_what_lost_its_worker_runs_alone(
+    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+    jobs = [queue_job(sub_token, version, content=picture()) for _ in range(2)]
+    now, lease = timezone.now(), timedelta(seconds=6)
+    queue.claim(version_id=version.id, img_size=640, limit=4, worker="killed", lease=lease, now=now)
+    assert queue.requeue_lost(now=now + 2 * lease) == 2
+    jobs += [queue_job(sub_token, version, content=picture()) for _ in range(2)]
+    assert run_jobs(machine, version.id, 640) == 4
+    assert engine.batches == [1, 1, 2]
+    assert [job_now(job).attempts for job in jobs] == [2, 2, 1, 1]
+    assert {job_now(job).status for job in jobs} == {JobStatus.SUCCEEDED}
 
 
 def test_one_bad_picture_fails_alone(
