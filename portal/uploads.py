@@ -22,7 +22,7 @@ class BoundedUpload(FileUploadHandler):
         input_data: Any,
         META: dict[str, Any],  # noqa: N803 Django names it
         content_length: int,
-        boundary: bytes,
+        boundary: Any,
         encoding: str | None = None,
     ) -> None:
         """Raise RequestDataTooBig (400) for a body that is too long."""
