@@ -20,7 +20,7 @@ from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
 
-PAGE = 50
+PAGE = 25
 CSV_BATCH = 500
 
 
@@ -73,7 +73,7 @@ def movement(transfer: Transfer) -> Movement:
 
 @console_page("ledger.view")
 def ledger(request: ConsoleRequest) -> HttpResponse:
-    """Show the journal, latest first, 50 transfers a page (`?kind=&account=&since=&until=&cursor=`)."""
+    """Show the journal, latest first, 25 transfers a page (`?kind=&account=&since=&until=&cursor=`)."""
     form = LedgerFilter(request.GET or None)
     found = transfers(request.organization.id, **form.criteria())
     cursor = form.cleaned_data.get("cursor") if form.is_bound else None
