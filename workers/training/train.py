@@ -41,8 +41,8 @@ class Recipe:
     threads: int = 2
     stages: tuple[Stage, ...] = (
         # Small pictures teach fastest; then all sizes that callers use, ending with a rate of almost nothing.
-        Stage("small", img_size=320, spread=0.0, epochs=9, stop_after=4, share=1.0, learning_rate=0.002),
-        Stage("all-sizes", img_size=480, spread=1 / 3, epochs=4, stop_after=4, share=0.625, learning_rate=0.001),
+        Stage("small", img_size=320, spread=0.0, epochs=9, stop_after=3, share=1.0, learning_rate=0.002),
+        Stage("all-sizes", img_size=480, spread=1 / 3, epochs=4, stop_after=4, share=0.5, learning_rate=0.001),
     )
 
     @property
