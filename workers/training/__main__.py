@@ -21,7 +21,7 @@ from workers.training.export import CATALOG, export_onnx, write_metadata, write_
 from workers.training.train import Recipe, train
 
 # What the model card also says how the model does at.
-OTHER_SIZES = (480, 640)
+OTHER_SIZES = (320, 640)
 
 
 def main(arguments: list[str] | None = None) -> None:

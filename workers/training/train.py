@@ -17,6 +17,8 @@ class Stage:
 
     `share` is the part of the training boards that it uses. The learning rate falls along a
     cosine that would reach its end after `epochs`; `stop_after` epochs the stage is over all the same.
+    With `keep_statistics` normalization layers use what they have gathered, as they do in inference,
+    instead of the batch's own mean and variance.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Stage:
     stop_after: int
     share: float
     learning_rate: float
+    keep_statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Recipe:
     """What a training depends on; the defaults are those of the shipped model."""
 
     architecture: str = "yolo26n"
-    img_size: int = 320
+    img_size: int = 480
     batch: int = 8
     optimizer: str = "AdamW"
     seed: int = 7
@@ -43,6 +46,8 @@ class Recipe:
         # Small pictures teach fastest; then all sizes that callers use, ending with a rate of almost nothing.
         Stage("small", img_size=320, spread=0.0, epochs=9, stop_after=3, share=1.0, learning_rate=0.002),
         Stage("all-sizes", img_size=480, spread=1 / 3, epochs=4, stop_after=4, share=0.5, learning_rate=0.001),
+        # A batch has one size only, so its own statistics give the size away, which inference cannot see: unlearn that.
+        Stage("settle", 480, 1 / 3, epochs=3, stop_after=3, share=0.17, learning_rate=0.0005, keep_statistics=True),
     )
 
     @property
@@ -84,11 +89,18 @@ def _run(stage: Stage, weights: str, data: Path, out: Path, recipe: Recipe, resu
     def stop(trainer: Any) -> None:
         trainer.stop = trainer.stop or trainer.epoch + 1 >= stage.stop_after
 
+    def keep_statistics(trainer: Any) -> None:
+        for module in trainer.model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+
     last = out / "weights" / "last.pt"
     resume = resume and last.exists()
     model = YOLO(str(last) if resume else weights, task="detect")
     model.add_callback("on_pretrain_routine_end", prepare)
     model.add_callback("on_fit_epoch_end", stop)
+    if stage.keep_statistics:
+        model.add_callback("on_train_batch_start", keep_statistics)
     if resume:
         model.train(resume=True)
         return
