@@ -90,6 +90,7 @@ MIDDLEWARE = [
     "tenants.api.middleware.RequestId",
     "tenants.api.middleware.ApiErrors",
     "django.middleware.security.SecurityMiddleware",
+    "tenants.api.middleware.ApiShortcut",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -124,8 +125,12 @@ TEMPLATES = [
 # --- Data ------------------------------------------------------------------------------------------------------------
 # `default` is the restricted role that row-level security binds; `owner` owns the tables and only migrates.
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default="postgresql:///tokensight"),
-    "owner": env.db_url("DATABASE_OWNER_URL", default=env.str("DATABASE_URL", default="postgresql:///tokensight")),
+    "default": env.db_url("DATABASE_URL", default="postgresql:///tokensight", engine="portal.postgresql"),
+    "owner": env.db_url(
+        "DATABASE_OWNER_URL",
+        default=env.str("DATABASE_URL", default="postgresql:///tokensight"),
+        engine="portal.postgresql",
+    ),
 }
 for database in DATABASES.values():
     database.update(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)

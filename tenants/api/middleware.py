@@ -1,4 +1,4 @@
-"""What every request gets (an id), and what every error of the API looks like, whichever layer it came from."""
+"""What every request gets (an id), the API's short way, and what its errors look like, whichever layer they came from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import orjson
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import resolve
+from django.utils import translation
 
 from tenants.api.problems import Problem
 from tenants.identifiers import new_id
@@ -56,6 +59,30 @@ class ApiErrors:
         if response.get("Content-Type", "") == "application/problem+json":
             return response
         return _problem_response(request, response.status_code)
+
+
+class ApiShortcut:
+    """Answer what is under `/v1/` at once: sessions, cookies, forms and page headers are for pages.
+
+    The middleware after this one is spared about a fifth of a call's time. What the API does need of it is done here:
+    the host is checked, texts are English whatever language this thread spoke last, and the length is told.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(API_PREFIX):
+            return self.get_response(request)
+        request.get_host()
+        translation.activate(settings.LANGUAGE_CODE)
+        match = request.resolver_match = resolve(request.path_info)
+        response = match.func(request, *match.args, **match.kwargs)
+        if callable(getattr(response, "render", None)):
+            response = response.render()
+        if not response.streaming:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
 
 
 def _problem_response(request: HttpRequest, status: int) -> HttpResponse:
