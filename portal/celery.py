@@ -7,12 +7,14 @@ acknowledgement, and one that is lost or doubled does no harm.
 from __future__ import annotations
 
 import os
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_prerun
 from django.conf import settings
+from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
@@ -49,6 +51,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
+    # In a pool of threads Celery would connect to the database anew for every task, which takes longer than the task.
+    CELERY_DB_REUSE_MAX=sys.maxsize,
     beat_schedule={
         "maintain": _every(2.0, "workers.maintain"),
         "expire": _every(60.0, "workers.expire"),
@@ -60,6 +64,12 @@ app.conf.update(
     },
     timezone="UTC",
 )
+
+
+@task_prerun.connect
+def _drop_dead_connections(**_: object) -> None:
+    """Let a task begin with a connection that works, or none."""
+    close_old_connections()
 
 
 @setup_logging.connect

@@ -1,4 +1,4 @@
-"""What every request gets (an id), the API's short way, and what its errors look like, whichever layer they came from."""
+"""What every request gets (an id), the API's short way, and what its errors look like wherever they come from."""
 
 from __future__ import annotations
 
