@@ -78,7 +78,7 @@ class SubTokenMode(models.TextChoices):
 
 
 class OnExhausted(models.TextChoices):
-    """What becomes of a call when the Tokens have run out."""
+    """What becomes of a call when the Tokens have run out. Nothing waits yet, so neither pages nor API offer `wait`."""
 
     REJECT = "reject", _("Refuse the call")
     WAIT = "wait", _("Let the job wait until Tokens arrive")

@@ -11,7 +11,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing.enums import OnExhausted, SubTokenMode
+from billing.enums import SubTokenMode
 from billing.services.sub_tokens import Policy
 from tenants.models import Team
 
@@ -115,14 +115,6 @@ class SubTokenForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=gettext_lazy("Networks such as 10.2.0.0/16, one a line. Empty: from everywhere."),
     )
-    on_exhausted = forms.ChoiceField(
-        label=gettext_lazy("When its Tokens run out"),
-        choices=[
-            (OnExhausted.REJECT, gettext_lazy("Refuse the call at once")),
-            (OnExhausted.WAIT, gettext_lazy("Let the job wait until Tokens arrive")),
-        ],
-        initial=OnExhausted.REJECT,
-    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -158,5 +150,4 @@ class SubTokenForm(forms.Form):
             concurrency=chosen["concurrency"],
             models=chosen["models"],
             ip_allow_list=chosen["ip_allow_list"],
-            on_exhausted=chosen["on_exhausted"],
         )

@@ -65,7 +65,14 @@ class SubTokenRequest(StrictSerializer):
     ip_allow_list = serializers.ListField(
         child=NetworkField(), max_length=LONGEST_LIST, required=False, allow_null=True, help_text="addresses or CIDR"
     )
-    on_exhausted = serializers.ChoiceField(OnExhausted.values, default=OnExhausted.REJECT)
+    on_exhausted = serializers.ChoiceField(
+        [OnExhausted.REJECT.value],
+        default=OnExhausted.REJECT,
+        help_text="what becomes of a call when the Tokens have run out; jobs that wait for Tokens are not offered yet",
+        error_messages={
+            "invalid_choice": 'Only "reject" can be chosen: letting a job wait until Tokens arrive is not offered yet.'
+        },
+    )
     priority_class = serializers.ChoiceField(list(PRIORITIES), default="normal")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +136,7 @@ class SubTokenAnswer(serializers.Serializer):
     models = serializers.ListField(child=serializers.CharField(), source="sub_token.models")
     tasks = serializers.ListField(child=serializers.CharField(), source="sub_token.tasks")
     ip_allow_list = serializers.ListField(child=serializers.CharField(), source="sub_token.ip_allow_list")
-    on_exhausted = serializers.ChoiceField(OnExhausted.values, source="sub_token.on_exhausted")
+    on_exhausted = serializers.ChoiceField([OnExhausted.REJECT.value], source="sub_token.on_exhausted")
     priority_class = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField(source="sub_token.created_at")
     revoked_at = serializers.DateTimeField(source="sub_token.revoked_at", allow_null=True)

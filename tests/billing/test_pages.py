@@ -23,7 +23,7 @@ from tests.factories.billing import make_account, make_grant, make_hold, make_wa
 pytestmark = pytest.mark.django_db
 
 PAGES = ["", "balance/", "ledger/", "ledger.csv", "grants/", "sub-tokens/", "sub-tokens.csv", "sub-tokens/new/"]
-FORM = {"name": "Line 1", "mode": "allocated", "tokens": "5.625", "expires_in_days": "30", "on_exhausted": "reject"}
+FORM = {"name": "Line 1", "mode": "allocated", "tokens": "5.625", "expires_in_days": "30"}
 
 
 def make(client: Client, organization: Organization, **changes: Any) -> Any:

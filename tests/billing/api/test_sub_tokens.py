@@ -97,14 +97,22 @@ def test_a_policy_in_full(manager: ApiClient, rich: Organization) -> None:
         models=["yolo26n"],
         tasks=["detect"],
         ip_allow_list=["203.0.113.7", "2001:DB8::/32", "10.1.2.3/8"],
-        on_exhausted="wait",
         priority_class="low",
     )
     assert answer["team"] == str(team.id)
     assert answer["tokens"] == Decimal("5.625")
     assert answer["requests_per_second"] == Decimal("2.5")
     assert answer["ip_allow_list"] == ["203.0.113.7/32", "2001:db8::/32", "10.0.0.0/8"]
-    assert (answer["on_exhausted"], answer["priority_class"]) == ("wait", "low")
+    assert (answer["on_exhausted"], answer["priority_class"]) == ("reject", "low")
+
+
+def test_waiting_for_tokens_is_refused_in_plain_words(manager: ApiClient) -> None:
+    response = manager.post("/v1/sub_tokens", {**CONTRACT, "on_exhausted": "wait"})
+    problem = body(response)
+    assert (response.status_code, problem["code"]) == (422, "validation_error")
+    assert "not offered yet" in problem["errors"]["on_exhausted"][0]["message"]
+    unsaid = {name: value for name, value in CONTRACT.items() if name != "on_exhausted"}
+    assert body(manager.post("/v1/sub_tokens", unsaid))["on_exhausted"] == "reject"
 
 
 @pytest.mark.parametrize("nothing", [None, []])
