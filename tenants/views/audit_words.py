@@ -20,6 +20,7 @@ ACTIONS: dict[str, Promise] = {
     "team.changed": _("Changed a team"),
     "management_key.created": _("Made a management key"),
     "management_key.revoked": _("Revoked a management key"),
+    "grant.issued": _("Granted Tokens"),
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),
     "sub_token.reclaimed": _("Took Tokens back from a sub-token"),

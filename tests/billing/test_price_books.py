@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
+import structlog
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
@@ -48,8 +49,15 @@ def test_a_version_of_the_future_waits() -> None:
     assert active_price_book().version == 1
 
 
-@pytest.mark.parametrize("change", ["UPDATE billing_pricebook SET version = 9", "DELETE FROM billing_pricebook"])
-def test_the_runtime_role_may_not_change_a_version(change: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE billing_pricebook SET version = 9",
+        "DELETE FROM billing_pricebook",
+        "INSERT INTO billing_pricebook (version) VALUES (9)",
+    ],
+)
+def test_the_web_s_role_may_not_write_prices(change: str) -> None:
     with (
         connection.cursor() as cursor,
         pytest.raises(ProgrammingError, match="permission denied"),
@@ -68,7 +76,10 @@ def test_the_command_shows_the_prices() -> None:
 def test_the_command_writes_the_next_version() -> None:
     out = StringIO()
     arguments = ["--parameters", json.dumps(FLAT), "--active-from", "2026-01-02T00:00:00Z", "--note", "sale"]
-    call_command("price_book", "set", "--scheme", "flat", *arguments, stdout=out)
+    with structlog.testing.capture_logs() as logs:
+        call_command("price_book", "set", "--scheme", "flat", *arguments, stdout=out)
+    (line,) = [line for line in logs if line["event"] == "price_book_set"]
+    assert (line["log_level"], line["version"], line["note"]) == ("info", 2, "sale")
     book = PriceBook.objects.get(version=2)
     assert (book.scheme, book.parameters, book.note) == ("flat", FLAT, "sale")
     assert book.active_from == datetime(2026, 1, 2, tzinfo=UTC)

@@ -17,7 +17,7 @@ from billing.queries.usage import daily_burn
 from billing.services import holds
 from billing.services.verify import verify_ledger
 from tenants.identifiers import new_id
-from tenants.models import Organization
+from tenants.models import AuditEvent, Organization
 from tenants.scope import organization_scope, platform_scope
 from tests.factories.billing import NOW, make_account, make_capped_account, make_hold, make_wallet
 
@@ -138,10 +138,14 @@ def test_staff_grant_tokens_by_command(alpha: Organization) -> None:
             tokens="12.345",
             reason="Goodwill",
             key="ticket-7",
+            actor="dana",
             stdout=StringIO(),
         )
     with organization_scope(alpha.id):
         (transfer,) = transfers(alpha.id)
+        event = AuditEvent.objects.get()
+    assert (event.action, event.actor_kind, event.actor_name) == ("grant.issued", "platform", "dana")
+    assert (event.reason, event.after["mtok"]) == ("Goodwill", 12_345)
     assert (transfer.amount_mtok, transfer.reason, transfer.kind) == (12_345, "Goodwill", TransferKind.GRANT)
 
 
