@@ -32,6 +32,10 @@ class TeamCycle(TenantsError):
     message = _("A team cannot be inside itself or inside one of its own teams.")
 
 
+class TeamStays(TenantsError):
+    message = _("A team that has a pool of Tokens cannot move: its Tokens would stay behind. Its name can change.")
+
+
 class ScopeNotYours(TenantsError):
     message = _("A key cannot be given what you may not do yourself.")
 

@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 def set_price_book(*, scheme: str, parameters: dict[str, Any], active_from: datetime, note: str = "") -> PriceBook:
     """Write the next version of the price book; what was priced before keeps the version that priced it.
 
-    Opens the platform's scope: no other role may write prices. Takes an advisory lock, so that versions are numbered one
-    by one. Raises `InvalidPricesError`.
+    Opens the platform's scope: no other role may write prices. Takes an advisory lock, so that versions are numbered
+    one by one. Raises `InvalidPricesError`.
     """
     with platform_scope("set price book"):
         with connection.cursor() as cursor:

@@ -6,9 +6,10 @@ import uuid
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from psycopg.errors import RestrictViolation
 
 from tenants.actors import Actor
-from tenants.errors import NotFound, TeamCycle, TeamNameTaken
+from tenants.errors import NotFound, TeamCycle, TeamNameTaken, TeamStays
 from tenants.models import Team
 from tenants.services import audit
 
@@ -40,7 +41,8 @@ def change_team(*, team_id: uuid.UUID, name: str, parent_id: uuid.UUID | None, a
     """Rename a team and put it inside another one, or inside none.
 
     Locks all of the organization's teams in primary-key order, so that two moves cannot close a circle together.
-    Raises `NotFound`, `TeamCycle` and `TeamNameTaken`.
+    A team that has a pool of Tokens stays where it is; the database says so.
+    Raises `NotFound`, `TeamCycle`, `TeamNameTaken` and `TeamStays`.
     """
     with transaction.atomic():
         teams = {team.id: team for team in Team.objects.select_for_update().order_by("id")}
@@ -61,6 +63,8 @@ def change_team(*, team_id: uuid.UUID, name: str, parent_id: uuid.UUID | None, a
             with transaction.atomic():
                 team.save(update_fields=["name", "parent"])
         except IntegrityError as error:
+            if isinstance(error.__cause__, RestrictViolation):
+                raise TeamStays from error
             raise TeamNameTaken from error
         audit.record(
             organization_id=team.organization_id,

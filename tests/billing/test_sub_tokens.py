@@ -31,9 +31,11 @@ from billing.services.sub_tokens import (
 )
 from billing.services.verify import verify_ledger
 from tenants.actors import user_actor
+from tenants.errors import TeamStays
 from tenants.models import AuditEvent, Organization
 from tenants.scope import organization_scope, platform_scope
 from tenants.secrets import SecretKind, hash_secret, kind_of
+from tenants.services.teams import change_team
 from tests.factories.billing import make_grant, make_hold, make_wallet
 from tests.factories.tenants import make_team
 
@@ -225,6 +227,21 @@ def test_a_teams_sub_tokens_hang_below_its_pool(rich: Organization, now: datetim
         assert Account.objects.get(id=pool.parent_id).team_id == factory.id
         assert [found.id for found in sub_tokens(team_id=line.id)] == [sub_token.id]
         assert not sub_tokens(team_id=factory.id).exists()
+
+
+def test_a_team_with_a_pool_stays_where_it_is(rich: Organization, now: datetime) -> None:
+    factory, hall = make_team(rich, "Factory"), make_team(rich, "Hall")
+    line = make_team(rich, "Line", parent=factory)
+    create(rich, now, 5_000, team_id=line.id)
+    with organization_scope(rich.id):
+        for parent_id in (hall.id, None):
+            with pytest.raises(TeamStays):
+                change_team(team_id=line.id, name="Line 2", parent_id=parent_id, actor=ACTOR, now=now)
+        change_team(team_id=line.id, name="Line 2", parent_id=factory.id, actor=ACTOR, now=now)
+        change_team(team_id=hall.id, name="Hall", parent_id=factory.id, actor=ACTOR, now=now)
+        line.refresh_from_db()
+        hall.refresh_from_db()
+    assert (line.name, line.parent_id, hall.parent_id) == ("Line 2", factory.id, factory.id)
 
 
 def test_a_ring_fenced_pool_bounds_its_team(rich: Organization, now: datetime) -> None:
