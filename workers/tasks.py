@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from typing import Any
 
 import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from django.db import connections
 from django.utils import timezone
 
 from billing.services import expiry, holds
@@ -19,6 +21,8 @@ from workers.machine import machine
 from workers.runner import run_jobs as work_off
 
 log = structlog.get_logger(__name__)
+
+_night = threading.Lock()
 
 
 @shared_task(name="workers.run_jobs")
@@ -50,11 +54,29 @@ def expire() -> None:
 
 @shared_task(name="workers.nightly")
 def nightly() -> None:
-    """Every night: forget old idempotent answers; recompute every balance from the entries, and say if one is off."""
-    forget_old_answers(timezone.now())
-    report = verify_ledger(now=timezone.now())
-    if not report.passed:
-        log.error("ledger_off", discrepancies=report.discrepancy_count, organizations=[off.slug for off in report.off])
+    """Every night: begin the night's work beside the scheduler, which does one task at a time and must not wait for it.
+
+    It is made of short transactions that may be repeated, so a scheduler that stops leaves the rest to the next night.
+    """
+    if not _night.acquire(blocking=False):
+        log.warning("night_work_still_running")
+        return
+    threading.Thread(target=_work_at_night, name="night", daemon=True).start()
+
+
+def _work_at_night() -> None:
+    """Forget old idempotent answers; recompute every balance from the entries, and say if one is off."""
+    try:
+        forget_old_answers(timezone.now())
+        report = verify_ledger(now=timezone.now())
+        if not report.passed:
+            slugs = [off.slug for off in report.off]
+            log.error("ledger_off", discrepancies=report.discrepancy_count, organizations=slugs)
+    except Exception:
+        log.exception("night_work_failed")
+    finally:
+        connections.close_all()
+        _night.release()
 
 
 @worker_ready.connect

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import threading
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 
 import pytest
+import structlog
 
+from billing.models import LedgerCheck
+from billing.queries.verification import LedgerTotals
 from billing.services import holds
+from billing.services.verify import LedgerReport, OrganizationReport
 from detection.services import queue
 from detection.services.redis import client
 from portal.celery import app, broker_url
+from tenants.scope import organization_scope
 from tests.chaos.conftest import wait_for
+from tests.factories.tenants import make_organization
 from workers import tasks
 from workers.machine import Machine
 
@@ -58,7 +66,50 @@ def test_every_scheduled_task_exists_and_goes_to_the_scheduler() -> None:
 def test_the_scheduled_tasks_run_on_an_empty_database() -> None:
     tasks.maintain()
     tasks.expire()
-    tasks.nightly()
+
+
+def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def verify(*, now: datetime) -> LedgerReport:
+        calls.append(now)
+        begun.set()
+        assert go_on.wait(10)
+        return LedgerReport(1, LedgerTotals(), 1, [OrganizationReport(uuid.uuid4(), "alpha", [])])
+
+    monkeypatch.setattr(tasks, "forget_old_answers", lambda now: None)
+    monkeypatch.setattr(tasks, "verify_ledger", verify)
+    with structlog.testing.capture_logs() as logs:
+        tasks.nightly()
+        assert begun.wait(10)
+        (night,) = [thread for thread in threading.enumerate() if thread.name == "night"]
+        tasks.nightly()
+        go_on.set()
+        night.join(10)
+    assert len(calls) == 1
+    assert [line["event"] for line in logs] == ["night_work_still_running", "ledger_off"]
+    assert logs[1]["organizations"] == ["alpha"]
+
+
+def test_a_night_that_fails_is_logged_and_the_next_one_verifies(
+    committed_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization = make_organization("Alpha")
+
+    def one_night() -> list[str]:
+        with structlog.testing.capture_logs() as logs:
+            tasks.nightly()
+            for thread in threading.enumerate():
+                if thread.name == "night":
+                    thread.join(30)
+        return [line["event"] for line in logs if line["log_level"] != "debug"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "forget_old_answers", lambda now: 1 / 0)
+        assert one_night() == ["night_work_failed"]
+    assert one_night() == []
+    with organization_scope(organization.id):
+        assert LedgerCheck.objects.get().discrepancies == []
 
 
 def test_one_part_of_the_maintenance_that_fails_keeps_none_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
