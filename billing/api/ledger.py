@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -21,6 +18,7 @@ from billing.queries.ledger import transfers
 from tenants.api.management import management_credential, permitted
 from tenants.api.pagination import PAGE_PARAMETERS, paginate
 from tenants.api.schema import READING, page_of, problems
+from tenants.api.times import read_moment
 from tenants.permissions import Permission
 
 
@@ -74,8 +72,8 @@ class TransferListView(BillingView):
             management_credential(request).organization_id,
             account_id=_parsed(request, "account", uuid.UUID, "the id of an account"),
             kind=_parsed(request, "kind", TransferKind, "a kind of transfer"),
-            since=_parsed(request, "from", _moment, "a time (RFC 3339)"),
-            until=_parsed(request, "to", _moment, "a time (RFC 3339)"),
+            since=_parsed(request, "from", read_moment, "a time (RFC 3339)"),
+            until=_parsed(request, "to", read_moment, "a time (RFC 3339)"),
         )
         page = paginate(request, found)
         return Response(page.answer(TransferAnswer(page.rows, many=True).data))
@@ -89,10 +87,3 @@ def _parsed(request: Request, name: str, parse: Any, what: str) -> Any:
         return parse(text)
     except ValueError:
         raise invalid(name, f"This must be {what}.") from None
-
-
-def _moment(text: str) -> datetime:
-    moment = parse_datetime(text)
-    if moment is None or not 2000 <= moment.year <= 2200:
-        raise ValueError(text)
-    return moment if moment.tzinfo else timezone.make_aware(moment)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, Entry, Transfer
 from billing.queries.ledger import last_check, transfers
+from tenants.days import DayField
 from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
@@ -31,8 +32,8 @@ class LedgerFilter(forms.Form):
     account = forms.ModelChoiceField(
         label=_("Account"), required=False, queryset=Account.objects.none(), empty_label=_("All")
     )
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = DayField(label=_("From"), required=False)
+    until = DayField(label=_("To"), required=False)
     cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -21,6 +20,7 @@ from detection.queries.usage import DIMENSIONS, UsageRow, usage
 from detection.services import answers
 from tenants.api.authentication import ManagementKeyAuthentication
 from tenants.api.problems import Problem
+from tenants.api.times import read_moment
 from tenants.api.views import ApiView
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
@@ -95,14 +95,9 @@ def _moment(request: Request, name: str) -> dt.datetime | None:
     if not text:
         return None
     try:
-        moment = parse_datetime(text)
-        if moment is None and (day := parse_date(text)) is not None:
-            moment = dt.datetime.combine(day, dt.time(), dt.UTC)
-        if moment is not None and 2000 <= moment.year <= 2200:
-            return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+        return read_moment(text)
     except ValueError:
-        pass
-    raise _invalid(name, "This must be a date (2026-11-21) or a time (2026-11-21T08:00:00Z).")
+        raise _invalid(name, "This must be a date (2026-11-21) or a time (2026-11-21T08:00:00Z).") from None
 
 
 def _invalid(name: str, message: str) -> Problem:

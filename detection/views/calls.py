@@ -19,6 +19,7 @@ from detection.models import Job, Model
 from detection.queries.catalogue import names_of
 from detection.services.answers import tokens
 from detection.views.drawing import drawing
+from tenants.days import DayField
 from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
@@ -56,8 +57,8 @@ class CallFilter(forms.Form):
     sub_token = forms.ModelChoiceField(
         label=_("Sub-token"), required=False, queryset=SubToken.objects.order_by("name"), empty_label=_("All")
     )
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = DayField(label=_("From"), required=False)
+    until = DayField(label=_("To"), required=False)
     cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def jobs(self) -> QuerySet[Job]:

@@ -57,3 +57,12 @@ def test_the_surest_box_is_first_and_labels_stay_inside_the_picture() -> None:
     assert first.label_y < 400
     assert second.label_y > 10
     assert (first.label_anchor, third.label_anchor, third.label_x) == ("start", "end", 639)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2026-01-01", "x"])
+@pytest.mark.parametrize("page", ["calls/", "calls.csv", "ledger/", "ledger.csv"])
+def test_every_day_can_be_asked_for(client: Client, alpha: Organization, alice: User, page: str, day: str) -> None:
+    client.force_login(alice)
+    response = client.get(f"/o/{alpha.slug}/{page}", {"since": day, "until": day})
+    assert response.status_code == 200
+    assert b"".join(response)

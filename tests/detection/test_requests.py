@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
+from billing.queries import credentials, price_books
 from detection.models import Job, ModelVersion
+from detection.queries import catalogue
 from detection.services import doorbell
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
@@ -285,7 +288,11 @@ def test_the_clock_of_fair_share(caller: Caller, outsider: Caller) -> None:
     assert outsider.sub_token.id in {owner for owner, _ in order[:2]}
 
 
-def test_a_call_is_one_statement(caller: Caller) -> None:
+def test_a_call_is_one_statement(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a process has read stays fresh for as long as this test may take.
+    monkeypatch.setattr(credentials, "CACHE_SECONDS", math.inf)
+    monkeypatch.setattr(price_books, "CACHE_SECONDS", math.inf)
+    monkeypatch.setattr(catalogue, "FRESH_SECONDS", math.inf)
     caller.send(prefer="respond-async")
     with CaptureQueriesContext(connection) as queries:
         caller.send(prefer="respond-async")
@@ -376,5 +383,14 @@ def test_usage_is_summed_up_by_what_is_asked(caller: Caller) -> None:
         {"from": "x"},
         {"from": "2030-01-01"},
         {"to": "9999-99-99"},
+        {"from": "0001-01-01T00:00:00+23:59"},
+        {"to": "9999-12-31T23:59:59-23:59"},
     ):
         assert code_of(caller.get("/v1/usage", **query)) == "validation_error"
+
+
+@pytest.mark.parametrize("offset", ["-20:58", "+23:59"])
+def test_usage_takes_times_of_any_offset(caller: Caller, offset: str) -> None:
+    query = {"from": f"2026-01-01T00:00:00{offset}", "to": f"2026-01-02T00:00:00{offset}"}
+    response = caller.get("/v1/usage", **query)
+    assert (response.status_code, response.json()["total"]["calls"]) == (200, 0)

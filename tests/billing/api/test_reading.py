@@ -171,8 +171,24 @@ class TestTransfers:
         assert kinds(to=(timezone.now() - timedelta(hours=1)).isoformat()) == []
         assert kinds(**{"from": (timezone.now() - timedelta(hours=1)).isoformat()}) == ["allocation", "grant"]
 
+    @pytest.mark.parametrize("offset", ["-20:58", "+23:59", "-23:59", "+00:00:30", ""])
+    def test_times_of_any_offset(self, manager: ApiClient, offset: str) -> None:
+        query = {"from": f"2026-01-01T00:00:00{offset}", "to": f"2026-01-02T00:00:00{offset}"}
+        response = manager.get("/v1/ledger/transfers", **query)
+        assert (response.status_code, body(response)["data"]) == (200, [])
+
     @pytest.mark.parametrize(
-        "query", [{"kind": "theft"}, {"account": "x"}, {"from": "x"}, {"to": "2026-02-30T00:00:00Z"}, {"from": "\0"}]
+        "query",
+        [
+            {"kind": "theft"},
+            {"account": "x"},
+            {"from": "x"},
+            {"to": "2026-02-30T00:00:00Z"},
+            {"from": "\0"},
+            {"from": "0001-01-01T00:00:00+23:59"},
+            {"to": "9999-12-31T23:59:59-23:59"},
+            {"from": "2026-01-01T00:00:00+99:99"},
+        ],
     )
     def test_wrong_filters(self, manager: ApiClient, query: dict[str, str]) -> None:
         response = manager.get("/v1/ledger/transfers", **query)
