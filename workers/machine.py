@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import cv2
-import orjson
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -19,8 +18,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from detection.models import Model
-from detection.services import queue
-from detection.services.redis import client
+from detection.services import liveness, queue
 from workers.engines.base import EngineError
 from workers.pool import ModelPool
 
@@ -53,18 +51,14 @@ class Machine:
         self._stopped.set()
         self.decoders.shutdown(wait=False)
         try:
-            client().delete(self._key)
+            liveness.sign_off(self.id)
         except RedisError:
             log.warning("worker_not_signed_off", worker=self.id)
-
-    @property
-    def _key(self) -> str:
-        return f"worker:{self.id}"
 
     def _beat(self) -> None:
         while True:
             try:
-                client().set(self._key, orjson.dumps(self._report()), ex=ALIVE_SECONDS)
+                liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
                 queue.renew_leases(worker=self.id, lease=self.lease, now=timezone.now())
             except (RedisError, DatabaseError):
                 # The next beat tries again; if none gets through, the jobs rightly go to others.

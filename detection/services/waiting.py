@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from detection.enums import FINISHED, JobError, JobStatus
 from detection.queries.jobs import find_job
-from detection.services import answers, jobs, results
-from detection.services.redis import client
+from detection.services import answers, jobs, liveness, results
+from tenants.api.problems import Problem
 from tenants.scope import organization_scope
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,7 @@ LOOK_SECONDS = 0.5
 ROW_SECONDS = 2.0
 # A worker that restarts gets this long before a call is told that there is none.
 GRACE_SECONDS = 3.0
+LOST_RETRY_SECONDS = "1"
 
 
 def wait(
@@ -39,6 +40,8 @@ def wait(
     and the job still waits, it fails with `no_capacity`: who is on the line is better told so than kept waiting. (A job
     whose caller does not wait stays in the queue for its whole life.) With `listen=False` only the row is watched:
     somebody else takes the message.
+
+    Raises Problem `no_capacity` for a job whose row is gone.
     """
     began = time.monotonic()
     looked = began
@@ -79,13 +82,23 @@ def _listen(job_id: uuid.UUID, seconds: float, listen: bool) -> dict[str, Any] |
 
 
 def _row(organization_id: uuid.UUID, job_id: uuid.UUID) -> dict[str, Any]:
-    with organization_scope(organization_id):
-        return answers.document(find_job(job_id))
+    try:
+        with organization_scope(organization_id):
+            return answers.document(find_job(job_id))
+    except Problem as problem:
+        if problem.code != "not_found":
+            raise
+        # Admitted without waiting for the disk, and lost with its hold when the database crashed.
+        raise Problem(
+            "no_capacity",
+            "The job was lost before it could run; nothing was charged.",
+            headers={"Retry-After": LOST_RETRY_SECONDS},
+        ) from None
 
 
 def _a_worker_lives() -> bool:
     """Say whether any worker's sign of life is there; True when Redis cannot tell."""
     try:
-        return any(True for _ in client().scan_iter(match="worker:*", count=1000))
+        return bool(liveness.living())
     except RedisError:
         return True

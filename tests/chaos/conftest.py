@@ -100,7 +100,7 @@ def wait_for(condition: Callable[[], object], *, seconds: float) -> None:
 
 
 def _workers() -> list[bytes]:
-    return list(redis.Redis.from_url(settings.REDIS_URL).scan_iter("worker:*"))
+    return redis.Redis.from_url(settings.REDIS_URL).zrange("workers", 0, -1)
 
 
 def _database_url() -> str:

@@ -13,8 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from detection.models import ModelVersion
-from detection.services import blobs, queue, settlement
-from detection.services.redis import client
+from detection.services import blobs, liveness, queue, settlement
 from detection.services.settlement import Outcome
 from workers.decode import DecodeError, decode
 
@@ -35,7 +34,7 @@ class Worker:
     def _run(self) -> None:
         try:
             while not self.stopping.is_set():
-                client().set("worker:test", b"{}", ex=10)
+                liveness.report("test", {}, seconds=10)
                 claims = queue.claim(
                     version_id=self.version.id, img_size=640, limit=8, worker="test", lease=LEASE, now=timezone.now()
                 )

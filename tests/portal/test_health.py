@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from detection.services.redis import client as redis_client
+from detection.services import liveness
 from portal import health
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def test_not_ready_without_a_worker(client: Client) -> None:
 
 
 def test_ready_with_a_worker_that_reports(client: Client) -> None:
-    redis_client().set("worker:one", b'{"models": []}', ex=10)
+    liveness.report("one", {"models": []}, seconds=10)
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
 

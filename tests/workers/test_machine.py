@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from billing.models import LedgerCheck
 from billing.queries.verification import LedgerTotals
 from billing.services import holds
 from billing.services.verify import LedgerReport, OrganizationReport
-from detection.services import queue
+from detection.services import liveness, queue
 from detection.services.redis import client
 from portal.celery import app, broker_url
 from tenants.scope import organization_scope
@@ -29,12 +28,19 @@ def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, 
     settings.WARM_MODELS = []
     machine = Machine()
     machine.start()
-    key = f"worker:{machine.id}"
-    wait_for(lambda: client().exists(key), seconds=10)
-    assert 0 < client().ttl(key) <= 10
-    assert json.loads(client().get(key))["models"] == []
+    wait_for(lambda: machine.id in liveness.living(), seconds=10)
+    assert liveness.reports()[machine.id]["models"] == []
     machine.stop()
-    assert not client().exists(key)
+    assert machine.id not in liveness.living()
+
+
+def test_a_worker_that_says_nothing_more_is_taken_for_dead() -> None:
+    liveness.report("silent", {}, seconds=1)
+    assert "silent" in liveness.living()
+    wait_for(lambda: "silent" not in liveness.living(), seconds=5)
+    assert "silent" not in liveness.reports()
+    liveness.report("other", {}, seconds=10)
+    assert client().zscore("workers", "silent") is None
 
 
 def test_no_two_workers_have_the_same_name() -> None:
