@@ -1,8 +1,8 @@
 """Requests per second and concurrent calls of a sub-token, decided by Redis in one atomic step.
 
 The rate is a generic cell rate algorithm: a token bucket of `burst` that refills evenly, kept as one time stamp. Every
-call in flight holds a lease that ends by itself if its owner dies. A refused call changes neither. Without Redis every
-call passes: the ledger in PostgreSQL still bounds what can be spent.
+call in flight holds a lease that ends by itself if its owner dies; an accepted job keeps its call's until it is over. A
+refused call changes neither. Without Redis every call passes: the ledger in PostgreSQL still bounds what can be spent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import redis
 from django.conf import settings
 
 from billing.queries.credentials import Credential
@@ -44,8 +45,23 @@ if redis.call('ZCARD', KEYS[2]) >= concurrency then
 end
 redis.call('SET', KEYS[1], string.format('%.0f', next_full_at), 'PX', math.ceil((next_full_at - now) / 1000))
 redis.call('ZADD', KEYS[2], string.format('%.0f', now + lease), ARGV[4])
-redis.call('PEXPIRE', KEYS[2], math.ceil(lease / 1000))
+if redis.call('PTTL', KEYS[2]) < math.ceil(lease / 1000) then
+    redis.call('PEXPIRE', KEYS[2], math.ceil(lease / 1000))
+end
 return {'admitted', math.floor((now + interval * burst - next_full_at) / interval), 0, math.ceil(next_full_at - now)}
+"""
+
+# KEYS leases; ARGV lease id, lease (us). A lease that was given back meanwhile stays so.
+KEEP = """
+local clock = redis.call('TIME')
+local lease = tonumber(ARGV[2])
+local ends = clock[1] * 1000000 + clock[2] + lease
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+    redis.call('ZADD', KEYS[1], string.format('%.0f', ends), ARGV[1])
+    if redis.call('PTTL', KEYS[1]) < math.ceil(lease / 1000) then
+        redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
+    end
+end
 """
 
 
@@ -107,12 +123,24 @@ def admit(credential: Credential, lease_id: str, *, lease_seconds: float = LEASE
     return Admission(lease_id, headers)
 
 
+def keep(sub_token_id: uuid.UUID, lease_id: str, *, lease_seconds: float) -> None:
+    """Let a lease that is still held last `lease_seconds` from now: its call was answered, its job goes on."""
+    arguments: list[Any] = [lease_id, int(lease_seconds * MICROSECONDS)]
+    keys = _keys(sub_token_id)[1:]
+    with_redis(lambda client: client.register_script(KEEP)(keys=keys, args=arguments))
+
+
 def release(sub_token_id: uuid.UUID, lease_id: str) -> None:
     """Give a call's lease back. Doing it twice, or without Redis, does nothing."""
-    with_redis(lambda client: client.zrem(_keys(sub_token_id)[1], lease_id))
+    with_redis(lambda client: release_in(client, sub_token_id, lease_id))
 
 
-def _keys(sub_token_id: uuid.UUID) -> list[str]:
+def release_in(client: redis.Redis, sub_token_id: uuid.UUID | str, lease_id: str) -> None:
+    """Give a lease back as one more command of `client`, which may be a pipeline."""
+    client.zrem(_keys(sub_token_id)[1], lease_id)
+
+
+def _keys(sub_token_id: uuid.UUID | str) -> list[str]:
     # The braces keep both keys in one slot of a Redis cluster.
     return [f"rate:{{{sub_token_id}}}", f"leases:{{{sub_token_id}}}"]
 

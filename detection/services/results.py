@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 
+from billing.services import rate
 from detection.services import cache
 from detection.services.redis import client
 
@@ -26,13 +27,15 @@ def _key(job_id: uuid.UUID | str) -> str:
 def publish(documents: Iterable[dict[str, Any]]) -> None:
     """Hand over finished jobs (`answers.job_document`), and keep their answers for whoever asks the same again.
 
-    One round trip for all. Raises redis.RedisError; the jobs are settled then all the same.
+    They no longer count as calls at a time of their sub-tokens. One round trip for all. Raises redis.RedisError; the
+    jobs are settled then all the same.
     """
     with client().pipeline(transaction=False) as pipe:
         for document in documents:
             key = _key(document["id"])
             pipe.rpush(key, orjson.dumps(document))
             pipe.expire(key, KEPT_SECONDS)
+            rate.release_in(pipe, document["sub_token"], document["id"])
             if kept := cache.entry(document):
                 pipe.set(*kept, ex=settings.RESULT_CACHE_SECONDS)
         pipe.execute()

@@ -82,33 +82,42 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
     time nor memory. The price is held in the same statement that makes the job; nothing is held before every check has
     passed, and whatever fails later gives it back.
 
+    A job that goes on after its caller was answered (202) counts as one of the sub-token's calls until it is over.
+
     Raises Problem for every refusal, and for a job that failed within the wait; it bears what was spent and is left.
     """
-    lease = str(new_id())
+    # The lease goes by the job's id, so that whoever finishes an accepted job can give it back.
+    job_id = new_id()
+    lease, accepted = str(job_id), False
     try:
         limits = rate.admit(credential, lease, lease_seconds=call.wait_seconds + 30)
     except Problem as problem:
         problem.headers |= _bill(problem, credential)
         raise
     try:
-        document, replayed = _run(credential, read(), call)
+        document, replayed = _run(credential, job_id, read(), call)
         if document["status"] in (JobStatus.FAILED, JobStatus.CANCELLED):
             raise _failure(document)
-        return Outcome(document, limits.headers, replayed)
+        outcome = Outcome(document, limits.headers, replayed)
+        accepted = not (outcome.finished or replayed)
+        return outcome
     except Problem as problem:
         problem.headers |= limits.headers | _bill(problem, credential)
         raise
     finally:
-        rate.release(credential.sub_token_id, lease)
+        if accepted:
+            rate.keep(credential.sub_token_id, lease, lease_seconds=settings.JOB_LIFE_SECONDS)
+        else:
+            rate.release(credential.sub_token_id, lease)
 
 
-def _run(credential: Credential, submission: Submission, call: Call) -> tuple[dict[str, Any], bool]:
+def _run(credential: Credential, job_id: uuid.UUID, submission: Submission, call: Call) -> tuple[dict[str, Any], bool]:
     """Return the job's document, and whether an earlier call made it."""
     started = time.monotonic()
     image = inspect_image(submission.image)
     sha256 = hashlib.sha256(submission.image).hexdigest()
     parameters = read_parameters(submission.fields, textual=submission.textual)
-    job = _job(credential, image, sha256, parameters, call)
+    job = _job(credential, job_id, image, sha256, parameters, call)
     unpaid = answers.document(job)
     kept = cache.find(unpaid) if call.use_cache else None
     if kept is not None:
@@ -163,7 +172,9 @@ def quote_mtok(parameters: Parameters, *, width: int | None = None, height: int 
     return mtok, prices.version
 
 
-def _job(credential: Credential, image: ImageHeader, sha256: str, parameters: Parameters, call: Call) -> Job:
+def _job(
+    credential: Credential, job_id: uuid.UUID, image: ImageHeader, sha256: str, parameters: Parameters, call: Call
+) -> Job:
     credential.require_model(parameters.model.name, parameters.model.task)
     version = parameters.version
     if version is None:
@@ -176,7 +187,7 @@ def _job(credential: Credential, image: ImageHeader, sha256: str, parameters: Pa
     engine = parameters.for_engine()
     question = [sha256, parameters.model.name, parameters.img_size, engine, parameters.tags]
     return Job(
-        id=new_id(),
+        id=job_id,
         created_at=timezone.now(),
         organization_id=credential.organization_id,
         sub_token_id=credential.sub_token_id,

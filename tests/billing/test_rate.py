@@ -16,7 +16,7 @@ from django.conf import settings as django_settings
 from pytest_django.fixtures import Settings
 
 from billing.queries.credentials import Credential
-from billing.services.rate import RateLimits, admit, release
+from billing.services.rate import RateLimits, admit, keep, release
 from billing.services.redis import PAUSE_SECONDS, resume, with_redis
 from tenants.api.problems import Problem
 
@@ -109,6 +109,26 @@ def test_a_rate_refusal_burns_nothing_and_takes_no_lease() -> None:
         assert outcome(who) == "rate_limited"
     time.sleep(2.05 - (time.monotonic() - started))
     assert outcome(who) == "admitted"
+
+
+def test_a_lease_that_is_kept_outlives_its_call_and_the_calls_after_it() -> None:
+    who = credential(concurrency=2)
+    admit(who, "job", lease_seconds=0.3)
+    keep(who.sub_token_id, "job", lease_seconds=60)
+    admit(who, "call", lease_seconds=0.3)
+    assert outcome(who, "third") == "concurrency_limited"
+    time.sleep(0.4)
+    assert [outcome(who, "third"), outcome(who, "fourth")] == ["admitted", "concurrency_limited"]
+    release(who.sub_token_id, "job")
+    assert outcome(who, "fourth") == "admitted"
+
+
+def test_a_lease_that_was_given_back_is_not_kept() -> None:
+    who = credential(concurrency=1)
+    admit(who, "job")
+    release(who.sub_token_id, "job")
+    keep(who.sub_token_id, "job", lease_seconds=60)
+    assert outcome(who, "next") == "admitted"
 
 
 def test_a_concurrency_refusal_burns_no_rate() -> None:
