@@ -35,54 +35,20 @@ class Claim:
     parameters: dict[str, Any]
 
 
-# The clock of fair share follows the first job taken of each class. Its rows are locked in order, since one batch may
-# take jobs of several classes. A claim lost to a power cut only leaves the job queued: it need not wait for the disk.
-_CLAIM = """
-WITH picked AS (
-    SELECT id FROM detection_job
-     WHERE status = 'queued' AND model_version_id = %(version)s AND img_size = %(img_size)s
-     ORDER BY priority_class, virtual_finish, id
-     LIMIT %(limit)s
-       FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE detection_job AS job
-       SET status = 'running', worker = %(worker)s, attempts = attempts + 1, claimed_at = %(now)s, started_at = %(now)s,
-           lease_expires_at = %(lease)s,
-           queue_ms = GREATEST(0, extract(epoch FROM %(now)s - created_at) * 1000)
-      FROM picked WHERE job.id = picked.id
-    RETURNING job.id, job.attempts, job.parameters, job.priority_class, job.virtual_finish
-), served AS (
-    SELECT priority_class, min(virtual_finish) AS reached FROM claimed GROUP BY priority_class
-), clock AS MATERIALIZED (
-    SELECT priority_class, reached FROM detection_virtualtime JOIN served USING (priority_class)
-     ORDER BY priority_class FOR UPDATE OF detection_virtualtime
-), moved AS (
-    UPDATE detection_virtualtime AS t SET now = clock.reached
-      FROM clock WHERE t.priority_class = clock.priority_class AND t.now < clock.reached
-)
-SELECT id, attempts, parameters, set_config('synchronous_commit', 'off', true) FROM claimed
-ORDER BY priority_class, virtual_finish, id
-"""
-
-
 def claim(
     *, version_id: uuid.UUID, img_size: int, limit: int, worker: str, lease: dt.timedelta, now: dt.datetime
 ) -> list[Claim]:
     """Take up to `limit` waiting jobs of one model version and size, in fair-share order.
 
     Locks the jobs it takes, skipping those that another worker is taking, and then the clocks of their classes.
+    Needs no platform scope: detection_claim opens one for itself.
     """
-    values: dict[str, Any] = {
-        "version": version_id,
-        "img_size": img_size,
-        "limit": limit,
-        "worker": worker,
-        "now": now,
-        "lease": now + lease,
-    }
-    with platform_scope("claim jobs"), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values)
-        return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters, _ in cursor.fetchall()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT job_id, attempt, parameters FROM detection_claim(%s, %s, %s, %s, %s, %s)",
+            [version_id, img_size, limit, worker, now + lease, now],
+        )
+        return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters in cursor.fetchall()]
 
 
 def give_back(*, claims: Sequence[Claim], worker: str) -> int:

@@ -48,10 +48,6 @@ class Outcome:
     error_detail: str = ""
 
 
-# Written out: making this statement anew for every batch would take longer than running it.
-_LOCK = "SELECT * FROM detection_job WHERE id = ANY (%s) AND status = 'running' AND worker = %s ORDER BY id FOR UPDATE"
-
-
 def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> list[Document]:
     """Finish a batch in one transaction and publish it; return the documents of the jobs that were still ours.
 
@@ -59,7 +55,7 @@ def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> lis
     """
     by_id = {outcome.job_id: outcome for outcome in outcomes}
     with platform_scope("settle jobs"):
-        rows = Job.objects.raw(_LOCK, [list(by_id), worker])
+        rows = Job.objects.raw("SELECT * FROM detection_lock_running(%s::uuid[], %s)", [list(by_id), worker])
         jobs = [job for job in rows if job.attempts == by_id[job.id].attempt]
         for job in jobs:
             outcome = by_id[job.id]
@@ -135,28 +131,23 @@ def _capture(jobs: Iterable[Job], now: dt.datetime) -> dict[uuid.UUID, int]:
     return remaining
 
 
-_COLUMNS = {
-    "status": "text",
-    "charged_mtok": "bigint",
-    "inference_ms": "float8",
-    "total_ms": "float8",
-    "image_width": "int",
-    "image_height": "int",
-    "error_code": "text",
-    "error_detail": "text",
-    "result": "jsonb",
-    "prediction_count": "int",
-    "finished_at": "timestamptz",
-    "lease_expires_at": "timestamptz",
-}
-_WRITE = (
-    f"UPDATE detection_job AS job SET {', '.join(f'{name} = done.{name}' for name in _COLUMNS)}"  # noqa: S608 our columns
-    f" FROM jsonb_to_recordset(%s) AS done (id uuid, {', '.join(f'{n} {t}' for n, t in _COLUMNS.items())})"
-    " WHERE job.id = done.id"
+_COLUMNS = (
+    "status",
+    "charged_mtok",
+    "inference_ms",
+    "total_ms",
+    "image_width",
+    "image_height",
+    "error_code",
+    "error_detail",
+    "result",
+    "prediction_count",
+    "finished_at",
+    "lease_expires_at",
 )
 
 
 def _write(jobs: Iterable[Job]) -> None:
     rows = [{"id": job.id, **{name: getattr(job, name) for name in _COLUMNS}} for job in jobs]
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE, [orjson.dumps(rows).decode()])
+        cursor.execute("SELECT detection_finish(%s)", [orjson.dumps(rows).decode()])

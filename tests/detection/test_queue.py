@@ -54,6 +54,12 @@ def test_a_claim_takes_its_kind_of_job_only(sub_token: SubToken, version: ModelV
     assert claim(version) == []
 
 
+def test_a_claim_closes_the_platform_door_behind_itself(sub_token: SubToken, version: ModelVersion) -> None:
+    queue_job(sub_token, version)
+    assert len(claim(version)) == 1
+    assert not Job.objects.exists()
+
+
 def test_the_order_is_priority_then_fair_share(sub_token: SubToken, version: ModelVersion) -> None:
     late = queue_job(sub_token, version, virtual_finish=30)
     low = queue_job(sub_token, version, priority_class=2, virtual_finish=1)
