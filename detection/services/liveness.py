@@ -6,7 +6,7 @@ clock is the server's, so that it does not matter on which machine a worker runs
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -35,7 +35,8 @@ def sign_off(worker_id: str) -> None:
 
 def living() -> list[str]:
     """Return the ids of the workers that live. Raises redis.RedisError."""
-    return [worker_id.decode() for worker_id in client().zrange(_WORKERS, f"({_now()}", "+inf", byscore=True)]
+    ids = cast("list[bytes]", client().zrange(_WORKERS, f"({_now()}", "+inf", byscore=True))
+    return [worker_id.decode() for worker_id in ids]
 
 
 def reports() -> dict[str, Any]:
