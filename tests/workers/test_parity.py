@@ -29,7 +29,6 @@ SHIPPED_MODEL = SHIPPED / "pcb-defect-n"
 CHECKPOINT = SHIPPED_MODEL / "model.pt"
 METADATA = json.loads((SHIPPED_MODEL / "metadata.json").read_text())
 CONFIDENCE, IOU = 0.1, 0.6
-needs_checkpoint = pytest.mark.skipif(not CHECKPOINT.exists(), reason="the checkpoint is not in this checkout")
 pytestmark = pytest.mark.torch
 
 
@@ -113,7 +112,6 @@ def test_onnx_as_shipped(img_size: int) -> None:
     assert_same_boxes(engine, file, end_to_end=METADATA["end_to_end"], img_size=img_size)
 
 
-@needs_checkpoint
 @pytest.mark.parametrize("img_size", [320, 640])
 def test_onnx_as_shipped_equals_the_checkpoint(img_size: int) -> None:
     file = SHIPPED_MODEL / "model.onnx"
@@ -121,13 +119,11 @@ def test_onnx_as_shipped_equals_the_checkpoint(img_size: int) -> None:
     assert_same_boxes(engine, CHECKPOINT, end_to_end=METADATA["end_to_end"], img_size=img_size)
 
 
-@needs_checkpoint
 def test_onnx_with_a_head_that_needs_nms(needs_nms: Path) -> None:
     engine = OnnxEngine(model_file(needs_nms, end_to_end=False), threads=1)
     assert_same_boxes(engine, CHECKPOINT, end_to_end=False, img_size=320)
 
 
-@needs_checkpoint
 @pytest.mark.parametrize("end_to_end", [True, False])
 def test_torch(end_to_end: bool) -> None:
     engine = torch_engine.TorchEngine(model_file(CHECKPOINT, end_to_end=end_to_end), threads=1)
