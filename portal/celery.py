@@ -33,7 +33,7 @@ def _every(seconds: float, task: str) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"queue": "maintenance", "expires": seconds}}
 
 
-app = Celery("tokensight", broker=broker_url(settings.REDIS_URL), include=["workers.tasks"])
+app = Celery("tokensight", broker=broker_url(settings.REDIS_URL), include=["tenants.tasks", "workers.tasks"])
 # Also for threads other than the one that imports this.
 app.set_default()
 app.conf.update(
@@ -42,7 +42,7 @@ app.conf.update(
     result_backend=None,
     task_ignore_result=True,
     task_default_queue="inference",
-    task_routes={"workers.run_jobs": {"queue": "inference"}, "workers.*": {"queue": "maintenance"}},
+    task_routes={"workers.run_jobs": {"queue": "inference"}, "*": {"queue": "maintenance"}},
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": 300, "socket_timeout": 10, "socket_connect_timeout": 5},
     # Threads, because the libraries release the interpreter while they work, and one model in memory serves them all.
@@ -56,6 +56,12 @@ app.conf.update(
     beat_schedule={
         "maintain": _every(2.0, "workers.maintain"),
         "expire": _every(60.0, "workers.expire"),
+        "send-mail": _every(5.0, "tenants.send_mail"),
+        "forget-mail": {
+            "task": "tenants.forget_mail",
+            "schedule": crontab(hour=3, minute=47),
+            "options": {"queue": "maintenance"},
+        },
         "nightly": {
             "task": "workers.nightly",
             "schedule": crontab(hour=3, minute=17),

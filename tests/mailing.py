@@ -1,0 +1,63 @@
+"""A real mail server for tests, on a port of this machine, that can be away and come back."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class MailServer:
+    """Keeps what it accepted. `refused` are addresses that it will never take mail for; `gate`, when it is cleared,
+    keeps every mail waiting between its text and the answer."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.accepted: list[EmailMessage] = []
+        self.refused: set[str] = set()
+        self.text_answer = "250 OK"
+        self.gate = threading.Event()
+        self.gate.set()
+
+    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        await server.loop.run_in_executor(None, self.gate.wait, 20)
+        message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
+        if self.text_answer.startswith("2"):
+            self.accepted.append(message)
+        return self.text_answer
+
+    @contextmanager
+    def running(self) -> Iterator[MailServer]:
+        """Listen; afterwards connections are refused again."""
+        controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        controller.start()
+        try:
+            yield self
+        finally:
+            controller.stop()
+
+    @property
+    def subjects(self) -> list[str]:
+        return [str(message["Subject"]) for message in self.accepted]
