@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
+import psycopg
 import pytest
 import redis
 from django.conf import settings
@@ -33,7 +35,10 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) ->
     name = f"test_tokensight_{worker_id}"
     with django_db_blocker.unblock():
         owner.settings_dict["TEST"]["NAME"] = name
-        owner.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        # The migrations also make roles, which all databases of a server share: two workers at once would collide.
+        with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as turn:
+            turn.execute("SELECT pg_advisory_lock(hashtext('tests migrate'))")
+            owner.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         default.close()
         default.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
         remember_migrated_rows()
