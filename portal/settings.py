@@ -263,6 +263,9 @@ JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
 # The same image, model version and parameters again within this time cost nothing; 0 turns the cache off.
 RESULT_CACHE_SECONDS = env.int("RESULT_CACHE_SECONDS", default=3600)
 
+# Calls are kept this long; the ledger, and the sums of usage by the day, for ever.
+CALLS_KEPT_DAYS = env.int("CALLS_KEPT_DAYS", default=90)
+
 # --- Workers ---------------------------------------------------------------------------------------------------------
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # How many batches one worker process has in its hands at once: while one is inferred, others are decoded or settled.

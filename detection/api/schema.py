@@ -182,7 +182,10 @@ class UsageRow(serializers.Serializer):
     team = serializers.DictField(required=False, allow_null=True)
     sub_token = serializers.DictField(required=False)
     model = serializers.CharField(required=False)
+    task = serializers.CharField(required=False)
+    hour = serializers.DateTimeField(required=False)
     day = serializers.DateField(required=False)
+    month = serializers.CharField(required=False, help_text="2026-11")
     tag = serializers.CharField(required=False, allow_null=True)
     calls = serializers.IntegerField()
     succeeded = serializers.IntegerField()
@@ -199,6 +202,7 @@ class UsageReport(serializers.Serializer):
             "to": serializers.DateTimeField(),
             "group_by": serializers.ListField(child=serializers.CharField()),
             "data": UsageRow(many=True),
+            "truncated": serializers.BooleanField(help_text="whether there are more groups than these"),
             "total": UsageRow(),
         }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 
-from django.db.models import Count, Sum
+from django.db.models import Sum
 
-from detection.models import Job
+from detection.models import DailyUsage
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class ModelBurn:
     calls: int
 
 
-def burn_by_model(since: datetime, limit: int | None = None) -> list[ModelBurn]:
-    """Return the models that calls since then were charged for, the dearest first."""
+def burn_by_model(first_day: date, limit: int | None = None) -> list[ModelBurn]:
+    """Return the models that calls finished on that day (UTC) or later were charged for, the dearest first."""
     rows = (
-        Job.objects.filter(created_at__gte=since, charged_mtok__gt=0)
+        DailyUsage.objects.filter(day__gte=first_day, charged_mtok__gt=0)
         .values("model_version__model__name")
-        .annotate(mtok=Sum("charged_mtok"), calls=Count("id"))
+        .annotate(mtok=Sum("charged_mtok"), calls=Sum("calls"))
         .order_by("-mtok", "model_version__model__name")[:limit]
     )
     return [ModelBurn(row["model_version__model__name"], row["mtok"], row["calls"]) for row in rows]

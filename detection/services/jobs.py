@@ -41,18 +41,18 @@ def withdraw(
 ) -> bool:
     """Finish a job that no worker has claimed, give its hold back and tell who waits; False if it was too late.
 
-    Locks the job, then the accounts of its hold.
+    Locks the job, then the accounts of its hold, then the sums of usage.
     """
     now = timezone.now()
     with organization_scope(organization_id):
-        withdrawn = Job.objects.filter(id=job_id, status=JobStatus.QUEUED).update(
-            status=status, finished_at=now, error_code=error_code, error_detail=detail
-        )
-        if not withdrawn:
+        job = Job.objects.select_for_update().filter(id=job_id, status=JobStatus.QUEUED).first()
+        if job is None:
             return False
-        job = Job.objects.get(id=job_id)
+        # Before the job is finished, which counts it: accounts are locked first, the sums of usage last.
         if job.hold_id:
             holds.release_holds(hold_ids=[job.hold_id], now=now)
+        job.status, job.finished_at, job.error_code, job.error_detail = status, now, error_code, detail
+        job.save(update_fields=["status", "finished_at", "error_code", "error_detail"])
         document = answers.document(job)
     try:
         results.publish([document])

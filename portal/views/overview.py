@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -94,7 +94,7 @@ def sub_token_chart(now: datetime) -> dict[str, Any] | None:
 
 def model_chart(now: datetime) -> dict[str, Any] | None:
     """Return the chart of the models that cost most, or None when nothing was charged."""
-    burns = burn_by_model(now - timedelta(days=DAYS))
+    burns = burn_by_model(now.astimezone(UTC).date() - timedelta(days=DAYS - 1))
     return _share_chart(
         [(burn.model, burn.mtok) for burn in burns], _("%(name)s took %(percent)s%% of the Tokens"), _("Model")
     )

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from billing.queries import credentials, price_books
@@ -367,7 +368,8 @@ def test_usage_is_summed_up_by_what_is_asked(caller: Caller) -> None:
     caller.send(prefer="respond-async", tags='{"line": "1", "shift": "a"}')
     caller.send(prefer="respond-async")
     with organization_scope(caller.organization_id):
-        Job.objects.filter(tags={}).update(status="succeeded", charged_mtok=700)
+        Job.objects.filter(tags={}).update(status="succeeded", charged_mtok=700, finished_at=timezone.now())
+        Job.objects.exclude(tags={}).update(status="cancelled", finished_at=timezone.now())
     report = caller.get("/v1/usage", group_by="model,tag").json()
     assert report["total"] == {"calls": 2, "succeeded": 1, "failed": 0, "cached": 0, "tokens": 0.7}
     assert [(row["model"], row["tag"], row["calls"], row["tokens"]) for row in report["data"]] == [
