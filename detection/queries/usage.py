@@ -40,6 +40,8 @@ DIMENSIONS = tuple(_KEYS)
 TAG = "tag:"
 MAX_ROWS = 10_000
 
+# A table of sums, its column of time, from when up to when, and the keys to group by.
+_Part = tuple[str, str, Any, Any, Sequence[str]]
 _COUNTS = ("calls", "succeeded", "failed", "cached", "charged_mtok")
 _SUMS = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in _COUNTS)
 
@@ -136,7 +138,7 @@ def _by_time(group_by: Sequence[str], only: Narrowed, within: Span, parameters: 
     keys = _keys(group_by)
     of_hours = ["(hour AT TIME ZONE 'UTC')::date AS day" if key == "day" else key for key in keys]
     if "hour" in group_by:
-        parts: list[tuple[Any, ...]] = [("detection_hourlyusage", "hour", within.since, within.until, of_hours)]
+        parts: list[_Part] = [("detection_hourlyusage", "hour", within.since, within.until, of_hours)]
     else:
         parts = [("detection_hourlyusage", "hour", *edge, of_hours) for edge in within.edges]
         parts.append(("detection_dailyusage", "day", within.first, within.end, keys))
