@@ -1,4 +1,4 @@
-"""Who does something: a member, a management key, or the platform itself."""
+"""Who does something: a member, a management key, somebody of the platform's staff, or the platform itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from enum import StrEnum
 class ActorKind(StrEnum):
     USER = "user"
     MANAGEMENT_KEY = "management_key"
+    STAFF = "staff"
     PLATFORM = "platform"
 
 
@@ -37,3 +38,8 @@ def user_actor(user_id: uuid.UUID, name: str, ip: str | None = None) -> Actor:
 def management_key_actor(key_id: uuid.UUID, name: str, ip: str | None = None) -> Actor:
     """Return the actor for a management key."""
     return Actor(ActorKind.MANAGEMENT_KEY, key_id, name, ip)
+
+
+def staff_actor(user_id: uuid.UUID, name: str, ip: str | None = None) -> Actor:
+    """Return the actor for somebody of the platform's staff, who acts for the platform and not as a member."""
+    return Actor(ActorKind.STAFF, user_id, name, ip)

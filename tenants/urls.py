@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tenants.views import account, management_keys, members, organizations, teams
+from tenants.views import account, audit, management_keys, members, organizations, teams
 
 urlpatterns = [
     path("home/", account.home, name="home"),
@@ -21,5 +21,7 @@ urlpatterns = [
         name="management_key_revoke",
     ),
     path("o/<slug:slug>/settings/", organizations.organization_settings, name="organization_settings"),
-    path("o/<slug:slug>/audit/", organizations.audit_events, name="audit_events"),
+    path("o/<slug:slug>/audit/", audit.audit_events, name="audit_events"),
+    path("o/<slug:slug>/audit/events.csv", audit.audit_events_csv, name="audit_events_csv"),
+    path("o/<slug:slug>/audit/events.jsonl", audit.audit_events_jsonl, name="audit_events_jsonl"),
 ]

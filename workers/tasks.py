@@ -16,6 +16,8 @@ from billing.services import expiry, holds
 from billing.services.last_used import write_last_used
 from billing.services.verify import verify_ledger
 from detection.services import queue
+from tenants.services.audit import seal_events
+from tenants.services.audit_verify import verify_audit
 from tenants.services.idempotency import forget_old_answers
 from workers.machine import machine
 from workers.runner import run_jobs as work_off
@@ -33,12 +35,19 @@ def run_jobs(version_id: str, img_size: int) -> None:
 
 @shared_task(name="workers.maintain")
 def maintain() -> None:
-    """Every two seconds: give lost jobs to other workers, end what is overdue, and ring for what nobody heard.
+    """Every two seconds: give lost jobs to other workers, end what is overdue, ring for what nobody heard, and seal
+    what was recorded into the audit log's chains.
 
     What fails is logged and keeps none of the rest from being done.
     """
     now = timezone.now()
-    for step in (queue.requeue_lost, queue.fail_overdue, holds.expire_overdue_holds, queue.ring_for_waiting):
+    for step in (
+        queue.requeue_lost,
+        queue.fail_overdue,
+        holds.expire_overdue_holds,
+        queue.ring_for_waiting,
+        seal_events,
+    ):
         try:
             step(now=now)
         except Exception:
@@ -65,13 +74,16 @@ def nightly() -> None:
 
 
 def _work_at_night() -> None:
-    """Forget old idempotent answers; recompute every balance from the entries, and say if one is off."""
+    """Forget old idempotent answers; recompute every balance and every audit chain, and say if one is off."""
     try:
         forget_old_answers(timezone.now())
         report = verify_ledger(now=timezone.now())
         if not report.passed:
             slugs = [off.slug for off in report.off]
             log.error("ledger_off", discrepancies=report.discrepancy_count, organizations=slugs)
+        audit = verify_audit(now=timezone.now())
+        if not audit.passed:
+            log.error("audit_log_off", findings=audit.finding_count, organizations=list(audit.off))
     except Exception:
         log.exception("night_work_failed")
     finally:

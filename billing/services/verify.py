@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from billing.models import LedgerCheck
 from billing.queries.verification import LedgerTotals, Recomputed, recompute
-from tenants.models import Organization
+from tenants.queries.organizations import every_organization
 from tenants.scope import platform_scope
-
-ORGANIZATIONS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def verify_ledger(*, now: datetime, organization_slug: str | None = None) -> Led
     """
     organizations, discrepancies, totals = 0, 0, LedgerTotals()
     off: list[OrganizationReport] = []
-    for organization_id, slug in _organizations(organization_slug):
+    for organization_id, slug in every_organization(organization_slug):
         with platform_scope("verify ledger"):
             recomputed = recompute(organization_id)
             _keep(organization_id, recomputed, now)
@@ -55,20 +52,6 @@ def verify_ledger(*, now: datetime, organization_slug: str | None = None) -> Led
         if recomputed.discrepancy_count and len(off) < 100:
             off.append(OrganizationReport(organization_id, slug, recomputed.discrepancies))
     return LedgerReport(organizations, totals, discrepancies, off)
-
-
-def _organizations(slug: str | None) -> Iterator[tuple[uuid.UUID, str]]:
-    last = uuid.UUID(int=0)
-    while True:
-        with platform_scope("verify ledger"):
-            found = Organization.objects.filter(id__gt=last).order_by("id")
-            if slug is not None:
-                found = found.filter(slug=slug)
-            page = list(found.values_list("id", "slug")[:ORGANIZATIONS_AT_ONCE])
-        yield from page
-        if len(page) < ORGANIZATIONS_AT_ONCE:
-            return
-        last = page[-1][0]
 
 
 def _keep(organization_id: uuid.UUID, recomputed: Recomputed, now: datetime) -> None:

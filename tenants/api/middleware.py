@@ -15,6 +15,7 @@ from django.utils import translation
 
 from tenants.api.problems import Problem
 from tenants.identifiers import new_id
+from tenants.origin import answering
 
 API_PREFIX = "/v1/"
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{8,128}")
@@ -40,7 +41,7 @@ class RequestId:
         offered = request.headers.get("X-Request-Id", "")
         request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else str(new_id())
         request.request_id = request_id  # type: ignore[attr-defined]
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), answering(request):
             response = self.get_response(request)
         response["X-Request-Id"] = request_id
         return response

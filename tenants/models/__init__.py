@@ -1,4 +1,4 @@
-from tenants.models.audit import AuditEvent
+from tenants.models.audit import AuditChain, AuditCheck, AuditEvent
 from tenants.models.idempotency import IdempotencyRecord
 from tenants.models.management_keys import ManagementKey
 from tenants.models.organizations import Membership, Organization, Role, Team
@@ -7,6 +7,8 @@ from tenants.models.tenant import TenantModel
 from tenants.models.users import User
 
 __all__ = [
+    "AuditChain",
+    "AuditCheck",
     "AuditEvent",
     "IdempotencyRecord",
     "MailStatus",

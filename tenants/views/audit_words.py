@@ -24,6 +24,7 @@ ACTIONS: dict[str, Promise] = {
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),
     "sub_token.reclaimed": _("Took Tokens back from a sub-token"),
+    "sub_token.rotated": _("Changed a sub-token's secret"),
     "sub_token.revoked": _("Revoked a sub-token"),
 }
 
@@ -42,6 +43,11 @@ FACTS: dict[str, Promise] = {
 }
 
 
+def words_of(event: AuditEvent) -> str:
+    """Return what was done in words; an action that has none is named as it is stored."""
+    return str(ACTIONS.get(event.action, event.action))
+
+
 @dataclass(frozen=True)
 class Change:
     """One fact before and after, None where it did not exist."""
@@ -49,6 +55,11 @@ class Change:
     name: str
     before: Any
     after: Any
+
+    @property
+    def is_amount(self) -> bool:
+        """Return whether the fact is a number of Tokens, in mtok."""
+        return self.name == "mtok" or self.name.endswith("_mtok")
 
     @property
     def label(self) -> str:
@@ -63,4 +74,6 @@ def changes(event: AuditEvent) -> list[Change]:
 
 
 def _plain(value: Any) -> Any:
-    return ", ".join(str(part) for part in value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(part)}" for name, part in value.items())
+    return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list) else value
