@@ -92,5 +92,6 @@ class PriorityClass(models.IntegerChoices):
 
 class SubTokenStatus(models.TextChoices):
     ACTIVE = "active", _("Active")
+    SUSPENDED = "suspended", _("Suspended")
     EXPIRED = "expired", _("Expired")
     REVOKED = "revoked", _("Revoked")

@@ -71,5 +71,9 @@ class ExpiryOutOfRange(SubTokenError):
     """A sub-token must end in the future, and no later than the plan allows."""
 
 
+class TooMany(SubTokenError):
+    """More sub-tokens than one act takes."""
+
+
 class NoQuota(SubTokenError):
     """The slice draws on its parent without a quota, so there is none to raise or to lower."""

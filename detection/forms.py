@@ -38,7 +38,7 @@ class PlaygroundForm(forms.Form):
         super().__init__(*args, **kwargs)
         installed = [model for model in catalogue().models.values() if model.current]
         self.fields["model"].choices = [(model.name, model.title or model.name) for model in installed]  # type: ignore[attr-defined]
-        live = SubToken.objects.filter(revoked_at__isnull=True, expires_at__gt=now).order_by("name")
+        live = SubToken.objects.filter(revoked_at=None, suspended_at=None, expires_at__gt=now).order_by("name")
         self.fields["sub_token"].queryset = live  # type: ignore[attr-defined]
         if installed and installed[0].current:
             self.fields["img_size"].initial = installed[0].current.default_img_size

@@ -40,6 +40,10 @@ class ScopeNotYours(TenantsError):
     message = _("A key cannot be given what you may not do yourself.")
 
 
+class GraceOutOfRange(TenantsError):
+    message = _("An old secret can work on for at most 7 days.")
+
+
 class NotFound(TenantsError):
     message = _("There is nothing here, or it is not yours to see.")
 

@@ -11,15 +11,15 @@ from billing.queries.credentials import Credential, credential_for_secret
 from billing.services.last_used import note_use
 from tenants.api.credentials import presented
 from tenants.api.problems import Problem
-from tenants.client_ip import client_ip, ip_allowed
+from tenants.client_ip import client_ip
 from tenants.secrets import SecretKind
 
 
 class SubTokenAuthentication(BaseAuthentication):
     """Sets `request.auth` to the `Credential` that the presented sub-token opens.
 
-    Raises `invalid_token`, `revoked_token`, `expired_token` or `ip_not_allowed`. A secret of another kind is left to
-    the next authentication.
+    Raises `invalid_token`, `revoked_token`, `expired_token`, `suspended_token` or `ip_not_allowed`. A secret of
+    another kind is left to the next authentication.
     """
 
     def authenticate(self, request: Request) -> tuple[None, Credential] | None:
@@ -33,8 +33,7 @@ class SubTokenAuthentication(BaseAuthentication):
         now = timezone.now()
         credential.require_live(now)
         ip = client_ip(request._request)
-        if not ip_allowed(ip, credential.ip_allow_list):
-            raise Problem("ip_not_allowed", f"This sub-token may not be used from {ip or 'an unknown address'}.")
+        credential.require_address(ip)
         note_use(credential.sub_token_id, ip, now)
         return None, credential
 

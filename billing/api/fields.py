@@ -11,6 +11,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.pricing import MTOK_PER_TOKEN
+from billing.tags import MAX_TAGS, MAX_VALUE, checked_tags
+from billing.tags import NAME as TAG_NAME
 
 # A number of JSON holds so many thousandths exactly.
 MOST_TOKENS = 10**12
@@ -72,4 +74,28 @@ class NetworkField(serializers.Field):
 
     def to_representation(self, value: str) -> str:
         """Return the network."""
+        return value
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "maxProperties": MAX_TAGS,
+        "propertyNames": {"pattern": f"^{TAG_NAME.pattern}$"},
+        "additionalProperties": {"type": "string", "maxLength": MAX_VALUE},
+        "example": {"site": "Ulm", "cost_centre": "4711"},
+    }
+)
+class TagsField(serializers.Field):
+    """Labels, name to value."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """Return the tags, or raise ValidationError."""
+        try:
+            return checked_tags(data)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
+
+    def to_representation(self, value: dict[str, str]) -> dict[str, str]:
+        """Return the tags."""
         return value

@@ -12,7 +12,7 @@ from billing import errors
 from billing.api.fields import tokens_number
 from tenants.api.management import ManagementView, management_credential
 from tenants.api.problems import Problem
-from tenants.errors import NotFound, TeamNameTaken
+from tenants.errors import GraceOutOfRange, NotFound, TeamNameTaken
 from tenants.models import Organization
 from tenants.scope import organization_scope
 
@@ -46,6 +46,10 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem("not_found", "There is nothing here, or it is not yours to see.")
         case errors.TeamUnknown():
             return invalid("team", "There is no such team.")
+        case GraceOutOfRange():
+            return invalid("grace_hours", str(error))
+        case errors.TooMany():
+            return invalid("ids", str(error))
         case errors.ExpiryOutOfRange():
             return invalid("expires_at", str(error))
         case errors.AmountInvalid():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
-from billing.api.fields import NetworkField, TokensField, TokensInput
+from billing.api.fields import NetworkField, TagsField, TokensField, TokensInput
 from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
 from billing.queries.sub_tokens import SubTokenState
 from billing.services.sub_tokens import Policy
@@ -18,6 +19,7 @@ from tenants.api.serializers import StrictSerializer
 LONGEST_LIST = 100
 LARGEST_LIMIT = 1_000_000
 PRIORITIES = {"high": PriorityClass.HIGH, "normal": PriorityClass.NORMAL, "low": PriorityClass.LOW}
+POLICY_FIELDS = frozenset(field.name for field in fields(Policy))
 PRIORITY_NAMES = {value: name for name, value in PRIORITIES.items()}
 
 
@@ -27,19 +29,17 @@ def _texts(length: int) -> serializers.ListField:
     )
 
 
-class SubTokenRequest(StrictSerializer):
-    """A new sub-token. Null or an empty list means: as the plan allows."""
+def expiry_of(values: dict[str, Any], now: datetime) -> datetime | None:
+    """Return the end that `expires_at` or `expires_in_days` says, or None if neither does."""
+    if values.get("expires_at"):
+        return values["expires_at"]
+    return now + timedelta(days=values["expires_in_days"]) if values.get("expires_in_days") else None
+
+
+class LifeFields(StrictSerializer):
+    """What of a sub-token is chosen when it is made, and can be changed later."""
 
     name = serializers.CharField(max_length=120)
-    team = serializers.UUIDField(required=False, allow_null=True, help_text="the team below whose pool it hangs")
-    mode = serializers.ChoiceField(
-        SubTokenMode.values,
-        default=SubTokenMode.ALLOCATED,
-        help_text="`allocated` has Tokens of its own; `capped` draws on its parent up to a quota",
-    )
-    tokens = TokensInput(
-        required=False, allow_null=True, help_text="its Tokens, or its quota (null: as far as the parent goes)"
-    )
     expires_in_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36500)
     expires_at = serializers.DateTimeField(
         required=False, allow_null=True, help_text="instead of expires_in_days; at least a minute from now"
@@ -74,11 +74,10 @@ class SubTokenRequest(StrictSerializer):
         },
     )
     priority_class = serializers.ChoiceField(list(PRIORITIES), default="normal")
+    tags = TagsField(required=False, allow_null=True, help_text="your own labels, name to value, for finding it")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse members that contradict each other."""
-        if attrs["mode"] == SubTokenMode.ALLOCATED and attrs.get("tokens") is None:
-            raise serializers.ValidationError({"tokens": ["An allocated sub-token needs an amount (0 for later)."]})
         if attrs.get("expires_at") and attrs.get("expires_in_days"):
             raise serializers.ValidationError({"expires_at": ["Give this or expires_in_days, not both."]})
         days = attrs.get("expires_in_days")
@@ -90,24 +89,61 @@ class SubTokenRequest(StrictSerializer):
 
     def expiry(self, now: datetime) -> datetime | None:
         """Return when the sub-token ends, or None if that was not said."""
+        return expiry_of(self.validated_data, now)
+
+    def policy_values(self) -> dict[str, Any]:
+        """Return the members of the policy that were sent, each as `Policy` has it."""
         values = self.validated_data
-        if values.get("expires_at"):
-            return values["expires_at"]
-        return now + timedelta(days=values["expires_in_days"]) if values.get("expires_in_days") else None
+        sent = {name: values[name] for name in POLICY_FIELDS & values.keys()}
+        for name, nothing in {"models": list, "tasks": list, "ip_allow_list": list, "tags": dict}.items():
+            if name in sent:
+                sent[name] = sent[name] or nothing()
+        if "priority_class" in sent:
+            sent["priority_class"] = PRIORITIES[sent["priority_class"]]
+        return sent
+
+
+class SubTokenRequest(LifeFields):
+    """A new sub-token. Null or an empty list means: as the plan allows."""
+
+    team = serializers.UUIDField(required=False, allow_null=True, help_text="the team below whose pool it hangs")
+    mode = serializers.ChoiceField(
+        SubTokenMode.values,
+        default=SubTokenMode.ALLOCATED,
+        help_text="`allocated` has Tokens of its own; `capped` draws on its parent up to a quota",
+    )
+    tokens = TokensInput(
+        required=False, allow_null=True, help_text="its Tokens, or its quota (null: as far as the parent goes)"
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse members that contradict each other."""
+        if attrs["mode"] == SubTokenMode.ALLOCATED and attrs.get("tokens") is None:
+            raise serializers.ValidationError({"tokens": ["An allocated sub-token needs an amount (0 for later)."]})
+        return super().validate(attrs)
 
     def policy(self) -> Policy:
         """Return the policy that was asked for."""
-        values = self.validated_data
-        return Policy(
-            requests_per_second=values.get("requests_per_second"),
-            burst=values.get("burst"),
-            concurrency=values.get("concurrency"),
-            models=values.get("models") or [],
-            tasks=values.get("tasks") or [],
-            ip_allow_list=values.get("ip_allow_list") or [],
-            on_exhausted=values["on_exhausted"],
-            priority_class=PRIORITIES[values["priority_class"]],
-        )
+        return Policy(**self.policy_values())
+
+
+class SubTokenChange(LifeFields):
+    """What to change; members that are not sent stay. Null or an empty list means: as the plan allows."""
+
+    def changes(self, now: datetime) -> dict[str, Any]:
+        """Return what `change_sub_token` takes."""
+        changes = self.policy_values()
+        if "name" in self.validated_data:
+            changes["name"] = self.validated_data["name"]
+        expires_at = self.expiry(now)
+        return changes | ({"expires_at": expires_at} if expires_at else {})
+
+
+class OldSecretAnswer(serializers.Serializer):
+    """A former secret that still works."""
+
+    prefix = serializers.CharField(help_text="how it begins")
+    ends_at = serializers.DateTimeField(help_text="when it stops working")
 
 
 class SubTokenAnswer(serializers.Serializer):
@@ -116,6 +152,7 @@ class SubTokenAnswer(serializers.Serializer):
     id = serializers.UUIDField(source="sub_token.id")
     name = serializers.CharField(source="sub_token.name")
     prefix = serializers.CharField(source="sub_token.prefix", help_text="how its secret begins")
+    old_secrets = OldSecretAnswer(many=True, help_text="former secrets that work until their grace is over")
     team = serializers.UUIDField(source="sub_token.team_id", allow_null=True)
     mode = serializers.ChoiceField(SubTokenMode.values, source="sub_token.mode")
     tokens = TokensField(
@@ -138,9 +175,13 @@ class SubTokenAnswer(serializers.Serializer):
     ip_allow_list = serializers.ListField(child=serializers.CharField(), source="sub_token.ip_allow_list")
     on_exhausted = serializers.ChoiceField([OnExhausted.REJECT.value], source="sub_token.on_exhausted")
     priority_class = serializers.SerializerMethodField()
+    tags = TagsField(source="sub_token.tags")
     created_at = serializers.DateTimeField(source="sub_token.created_at")
+    created_by = serializers.CharField(source="sub_token.created_by", help_text="whoever made it, as called then")
     revoked_at = serializers.DateTimeField(source="sub_token.revoked_at", allow_null=True)
+    suspended_at = serializers.DateTimeField(source="sub_token.suspended_at", allow_null=True)
     last_used_at = serializers.DateTimeField(source="sub_token.last_used_at", allow_null=True)
+    last_used_ip = serializers.CharField(source="sub_token.last_used_ip", allow_null=True)
 
     def get_priority_class(self, state: SubTokenState) -> str:
         """Return the name of the priority."""

@@ -1,4 +1,4 @@
-"""`/v1/sub_tokens`: making, listing, filling, emptying and revoking sub-tokens."""
+"""`/v1/sub_tokens`: making, listing, changing, filling and emptying sub-tokens."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from billing.api.serializers import (
     ReclaimAnswer,
     ReclaimRequest,
     SubTokenAnswer,
+    SubTokenChange,
     SubTokenRequest,
 )
 from billing.enums import SubTokenMode
 from billing.models import SubToken
 from billing.queries.sub_tokens import state, states, sub_tokens
+from billing.services import sub_token_life as life
 from billing.services import sub_tokens as services
 from tenants.api.management import management_credential, permitted
 from tenants.api.pagination import PAGE_PARAMETERS, paginate
@@ -44,6 +46,7 @@ EXAMPLE = OpenApiExample(
         "tasks": [],
         "ip_allow_list": ["203.0.113.0/24"],
         "on_exhausted": "reject",
+        "tags": {"site": "Ulm"},
     },
     request_only=True,
 )
@@ -95,7 +98,7 @@ class SubTokenListView(BillingView):
             actor=credential.actor,
             now=now,
         )
-        return Response({**_answer(issued.sub_token, now), "secret": issued.secret}, status=201)
+        return Response({**answer_of(issued.sub_token, now), "secret": issued.secret}, status=201)
 
 
 class SubTokenView(BillingView):
@@ -109,7 +112,35 @@ class SubTokenView(BillingView):
     @permitted(Permission.SUB_TOKENS_VIEW)
     def get(self, request: Request, sub_token_id: uuid.UUID) -> Response:
         """Show a sub-token, its policy and what it has; never its secret. Scope `sub_tokens.view`."""
-        return Response(_answer(services.find_sub_token(sub_token_id), timezone.now()))
+        return Response(answer_of(services.find_sub_token(sub_token_id), timezone.now()))
+
+    @extend_schema(
+        operation_id="change_sub_token",
+        summary="Change a sub-token's name, expiry, policy or tags",
+        request=SubTokenChange,
+        examples=[
+            OpenApiExample(
+                "Another month, from the factory's network only",
+                value={"expires_in_days": 30, "ip_allow_list": ["203.0.113.0/24"]},
+                request_only=True,
+            )
+        ],
+        responses={200: SubTokenAnswer, **problems(*WRITING, 404)},
+    )
+    @permitted(Permission.SUB_TOKENS_MANAGE)
+    def patch(self, request: Request, sub_token_id: uuid.UUID) -> Response:
+        """Change the members that are sent; calls go by them within one second, everywhere.
+
+        Its team and mode stay: make another one there instead. Its Tokens and quota are changed by allocate and
+        reclaim. 409 `conflict` when it is revoked; an expired one can be extended. Scope `sub_tokens.manage`.
+        """
+        body = SubTokenChange(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        now = timezone.now()
+        sub_token, _ = life.change_sub_token(
+            sub_token_id=sub_token_id, changes=body.changes(now), actor=management_credential(request).actor, now=now
+        )
+        return Response(answer_of(sub_token, now))
 
 
 class AllocateView(BillingView):
@@ -137,7 +168,7 @@ class AllocateView(BillingView):
             actor=management_credential(request).actor,
             now=now,
         )
-        return Response(_answer(sub_token, now))
+        return Response(answer_of(sub_token, now))
 
 
 class ReclaimView(BillingView):
@@ -165,54 +196,11 @@ class ReclaimView(BillingView):
             actor=management_credential(request).actor,
             now=now,
         )
-        return Response({**_answer(sub_token, now), "reclaimed_tokens": tokens_number(mtok)})
+        return Response({**answer_of(sub_token, now), "reclaimed_tokens": tokens_number(mtok)})
 
 
-class RotateView(BillingView):
-    """A new secret."""
-
-    @extend_schema(
-        operation_id="rotate_sub_token",
-        summary="Give a sub-token a new secret",
-        request=None,
-        parameters=[IDEMPOTENCY_KEY],
-        responses={200: NewSubTokenAnswer, **problems(*WRITING, 404)},
-    )
-    @permitted(Permission.SUB_TOKENS_MANAGE)
-    def post(self, request: Request, sub_token_id: uuid.UUID) -> Response:
-        """Give a sub-token a new secret, in this answer and nowhere else; the old one is dead within one second.
-
-        Its Tokens and policy stay. 409 `conflict` when it is revoked. Scope `sub_tokens.manage`.
-        """
-        now = timezone.now()
-        issued = services.rotate_secret(sub_token_id=sub_token_id, actor=management_credential(request).actor, now=now)
-        return Response({**_answer(issued.sub_token, now), "secret": issued.secret})
-
-
-class RevokeView(BillingView):
-    """Ending for good."""
-
-    @extend_schema(
-        operation_id="revoke_sub_token",
-        summary="Revoke a sub-token",
-        request=None,
-        parameters=[IDEMPOTENCY_KEY],
-        responses={200: SubTokenAnswer, **problems(*WRITING, 404)},
-    )
-    @permitted(Permission.SUB_TOKENS_MANAGE)
-    def post(self, request: Request, sub_token_id: uuid.UUID) -> Response:
-        """End a sub-token for good, everywhere within one second. Its Tokens stay until they are reclaimed.
-
-        Doing it again changes nothing. Scope `sub_tokens.manage`.
-        """
-        now = timezone.now()
-        sub_token = services.revoke_sub_token(
-            sub_token_id=sub_token_id, actor=management_credential(request).actor, now=now
-        )
-        return Response(_answer(sub_token, now))
-
-
-def _answer(sub_token: SubToken, now: datetime) -> dict[str, Any]:
+def answer_of(sub_token: SubToken, now: datetime) -> dict[str, Any]:
+    """Return the body that shows a sub-token."""
     return SubTokenAnswer(state(sub_token, now=now)).data
 
 

@@ -3,7 +3,19 @@ from billing.models.checks import LedgerCheck
 from billing.models.grants import Grant, Lot
 from billing.models.holds import DailyBurn, Hold
 from billing.models.price_books import PriceBook
-from billing.models.sub_tokens import SubToken
+from billing.models.sub_tokens import RetiredSecret, SubToken
 from billing.models.transfers import Entry, Transfer
 
-__all__ = ["Account", "DailyBurn", "Entry", "Grant", "Hold", "LedgerCheck", "Lot", "PriceBook", "SubToken", "Transfer"]
+__all__ = [
+    "Account",
+    "DailyBurn",
+    "Entry",
+    "Grant",
+    "Hold",
+    "LedgerCheck",
+    "Lot",
+    "PriceBook",
+    "RetiredSecret",
+    "SubToken",
+    "Transfer",
+]

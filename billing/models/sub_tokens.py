@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
+from tenants.models.retired_secrets import OldSecret
 from tenants.models.tenant import TenantModel, tenant_key
 
 
@@ -16,8 +17,8 @@ class SubToken(TenantModel):
     """A slice of an organization's Tokens with a secret and a policy of its own; only the secret's hash is kept.
 
     Its Tokens, or the cap up to which it draws on its parent, are its account's. Expiry and revocation stand here for
-    the credential and are mirrored onto the account in the same transaction, so that admission refuses as well.
-    Null or an empty list means: as the plan allows.
+    the credential and are mirrored onto the account in the same transaction, so that admission refuses as well; so is
+    suspension, which can be taken back. Null or an empty list means: as the plan allows.
     """
 
     name = models.CharField(_("name"), max_length=120)
@@ -28,6 +29,9 @@ class SubToken(TenantModel):
     mode = models.CharField(_("mode"), max_length=16, choices=SubTokenMode.choices)
     expires_at = models.DateTimeField(_("expires"))
     revoked_at = models.DateTimeField(null=True, editable=False)
+    suspended_at = models.DateTimeField(null=True, editable=False)
+    # When somebody is to be reminded that it ends; null when nobody is, or was for the last time.
+    next_reminder_at = models.DateTimeField(null=True, editable=False)
 
     requests_per_second = models.DecimalField(
         _("requests per second"),
@@ -50,6 +54,8 @@ class SubToken(TenantModel):
         _("priority"), choices=PriorityClass.choices, default=PriorityClass.NORMAL
     )
 
+    tags = models.JSONField(_("tags"), default=dict, blank=True)
+
     # As they were called then: a sub-token outlives the person or key that made it.
     created_by = models.CharField(max_length=254, blank=True, default="")
     last_used_at = models.DateTimeField(null=True, editable=False)
@@ -57,6 +63,9 @@ class SubToken(TenantModel):
 
     # Last, because from here on its name hides the module's inside this class.
     models = ArrayField(models.CharField(max_length=120), verbose_name=_("models"), default=list, blank=True)
+
+    # Of a sub-token that was found by its secret: when that secret stops working, None for the newest.
+    secret_ends_at: datetime | None = None
 
     class Meta:
         constraints = [
@@ -75,7 +84,12 @@ class SubToken(TenantModel):
                 name="sub_token_limits_positive",
             ),
         ]
-        indexes = [models.Index(fields=["organization", "-id"], name="sub_token_newest")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="sub_token_newest"),
+            models.Index(
+                fields=["next_reminder_at"], name="sub_token_reminders", condition=Q(next_reminder_at__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -84,4 +98,12 @@ class SubToken(TenantModel):
         """Return whether the sub-token can be used at `now`, and if not, why."""
         if self.revoked_at is not None:
             return SubTokenStatus.REVOKED
-        return SubTokenStatus.EXPIRED if self.expires_at <= now else SubTokenStatus.ACTIVE
+        if self.expires_at <= now:
+            return SubTokenStatus.EXPIRED
+        return SubTokenStatus.ACTIVE if self.suspended_at is None else SubTokenStatus.SUSPENDED
+
+
+class RetiredSecret(OldSecret):
+    """A sub-token's former secret."""
+
+    sub_token = tenant_key("billing.SubToken", related_name="retired_secrets")

@@ -10,7 +10,7 @@ from decimal import Decimal
 from threading import Lock
 
 from billing.models import SubToken
-from tenants.api.credentials import refuse_dead
+from tenants.api.credentials import refuse_address, refuse_dead, refuse_replaced
 from tenants.api.problems import Problem
 from tenants.secrets import hash_secret
 
@@ -30,6 +30,7 @@ class Credential:
     mode: str
     expires_at: datetime
     revoked_at: datetime | None
+    suspended_at: datetime | None
     requests_per_second: Decimal | None
     burst: int | None
     concurrency: int | None
@@ -38,10 +39,12 @@ class Credential:
     ip_allow_list: tuple[str, ...]
     on_exhausted: str
     priority_class: int
+    # When the secret that was presented stops working, because a newer one replaced it; None for the newest.
+    secret_ends_at: datetime | None = None
 
     @classmethod
     def of(cls, sub_token: SubToken) -> Credential:
-        """Return the credential that this sub-token is."""
+        """Return the credential that this sub-token is to whoever has the secret that it was found by."""
         return cls(
             organization_id=sub_token.organization_id,
             sub_token_id=sub_token.id,
@@ -50,6 +53,7 @@ class Credential:
             mode=sub_token.mode,
             expires_at=sub_token.expires_at,
             revoked_at=sub_token.revoked_at,
+            suspended_at=sub_token.suspended_at,
             requests_per_second=sub_token.requests_per_second,
             burst=sub_token.burst,
             concurrency=sub_token.concurrency,
@@ -58,11 +62,19 @@ class Credential:
             ip_allow_list=tuple(sub_token.ip_allow_list),
             on_exhausted=sub_token.on_exhausted,
             priority_class=sub_token.priority_class,
+            secret_ends_at=sub_token.secret_ends_at,
         )
 
     def require_live(self, now: datetime) -> None:
-        """Raise `revoked_token` or `expired_token` when the sub-token may no longer be used at `now`."""
+        """Raise `revoked_token`, `expired_token` or `suspended_token` when it may not be used at `now`."""
         refuse_dead(self.revoked_at, self.expires_at, now, "sub-token")
+        refuse_replaced(self.secret_ends_at, now)
+        if self.suspended_at is not None:
+            raise Problem("suspended_token", "This sub-token is suspended. An admin of its organization can resume it.")
+
+    def require_address(self, ip: str | None) -> None:
+        """Raise `ip_not_allowed` when the policy lists addresses, and this is none of them."""
+        refuse_address(ip, self.ip_allow_list, "sub-token")
 
     def require_model(self, model: str, task: str) -> None:
         """Raise `model_not_allowed` or `task_not_allowed` when the policy does not list the model or its task."""
@@ -71,6 +83,13 @@ class Credential:
         if self.tasks and task not in self.tasks:
             raise Problem("task_not_allowed", f"This sub-token may not run {task} models.", allowed=self.tasks)
 
+
+# One statement, hence one state: a rotation that commits meanwhile cannot hide a secret from both functions.
+FIND = """
+SELECT found.*, old.ends_at AS secret_ends_at
+FROM billing_sub_token_by_hash(%(hash)s) AS found
+LEFT JOIN billing_retired_secret_by_hash(%(hash)s) AS old ON true
+"""
 
 _cache: dict[str, tuple[float, Credential | None]] = {}
 _cache_lock = Lock()
@@ -87,7 +106,7 @@ def credential_for_secret(secret: str) -> Credential | None:
     cached = _cache.get(secret_hash)
     if cached and asked_at - cached[0] < CACHE_SECONDS:
         return cached[1]
-    found = next(iter(SubToken.objects.raw("SELECT * FROM billing_sub_token_by_hash(%s)", [secret_hash])), None)
+    found = next(iter(SubToken.objects.raw(FIND, {"hash": secret_hash})), None)
     credential = Credential.of(found) if found else None
     with _cache_lock:
         if len(_cache) >= CACHE_SIZE:

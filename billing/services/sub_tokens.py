@@ -1,23 +1,26 @@
-"""Making, filling, emptying and revoking sub-tokens. Every function needs the organization's scope."""
+"""Making, filling and emptying sub-tokens. Every function needs the organization's scope.
+
+What becomes of them afterwards is in billing/services/sub_token_life.py.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from billing.enums import AccountKind, OnExhausted, PriorityClass, SubTokenMode
-from billing.errors import AccountClosed, ExpiryOutOfRange, SubTokenUnknown
+from billing.errors import ExpiryOutOfRange, SubTokenUnknown
 from billing.models import SubToken
-from billing.queries.credentials import forget_credentials
 from billing.queries.pools import wallet
-from billing.services.accounts import close_account
 from billing.services.pools import open_pool
+from billing.services.reminders import next_reminder
 from billing.services.slices import add_tokens, open_slice, take_back
 from tenants.actors import Actor
 from tenants.identifiers import new_id
@@ -40,6 +43,7 @@ class Policy:
     ip_allow_list: Sequence[str] = ()
     on_exhausted: str = OnExhausted.REJECT
     priority_class: int = PriorityClass.NORMAL
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def create_sub_token(
     TeamUnknown, and what `allocate` raises: InsufficientTokens when the parent has less.
     """
     expires_at = expires_at or now + DEFAULT_LIFE
-    _check_expiry(expires_at, now)
+    check_expiry(expires_at, now)
     policy = policy or Policy()
     secret = new_secret(SecretKind.SUB_TOKEN)
     with transaction.atomic():
@@ -102,10 +106,12 @@ def create_sub_token(
             ip_allow_list=list(policy.ip_allow_list),
             on_exhausted=policy.on_exhausted,
             priority_class=policy.priority_class,
+            tags=dict(policy.tags),
+            next_reminder_at=next_reminder(expires_at, now),
             created_by=actor.name or str(actor),
         )
-        facts: dict[str, object] = {"name": name, "mode": mode, "mtok": mtok, "expires_at": expires_at.isoformat()}
-        _record(sub_token, "sub_token.created", facts, actor, now)
+        facts = {"name": name, "mode": mode, "mtok": mtok, "expires_at": expires_at}
+        record_act(sub_token, "sub_token.created", after=facts, actor=actor, now=now)
     return IssuedSubToken(sub_token, secret)
 
 
@@ -114,7 +120,7 @@ def allocate_to_sub_token(*, sub_token_id: uuid.UUID, mtok: int, actor: Actor, n
     with transaction.atomic():
         sub_token = find_sub_token(sub_token_id)
         add_tokens(account=sub_token.account, mtok=mtok, actor=actor, now=now)
-        _record(sub_token, "sub_token.allocated", {"mtok": mtok}, actor, now)
+        record_act(sub_token, "sub_token.allocated", after={"mtok": mtok}, actor=actor, now=now)
     return sub_token
 
 
@@ -129,44 +135,8 @@ def reclaim_from_sub_token(
         sub_token = find_sub_token(sub_token_id)
         taken = take_back(account=sub_token.account, mtok=mtok, actor=actor, now=now)
         if taken:
-            _record(sub_token, "sub_token.reclaimed", {"mtok": taken}, actor, now)
+            record_act(sub_token, "sub_token.reclaimed", after={"mtok": taken}, actor=actor, now=now)
     return sub_token, taken
-
-
-def rotate_secret(*, sub_token_id: uuid.UUID, actor: Actor, now: datetime) -> IssuedSubToken:
-    """Give a sub-token a new secret; the old one is nobody's from this commit on. Tokens and policy stay.
-
-    Locks the sub-token. Raises SubTokenUnknown, and AccountClosed when it is revoked.
-    """
-    with transaction.atomic():
-        sub_token = SubToken.objects.select_for_update().filter(id=sub_token_id).first()
-        if sub_token is None:
-            raise SubTokenUnknown("There is no such sub-token.")
-        if sub_token.revoked_at is not None:
-            raise AccountClosed("This sub-token was revoked; make a new one.")
-        secret = new_secret(SecretKind.SUB_TOKEN)
-        sub_token.prefix, sub_token.secret_hash = shown_prefix(secret), hash_secret(secret)
-        sub_token.save(update_fields=["prefix", "secret_hash"])
-        _record(sub_token, "sub_token.rotated", {"prefix": sub_token.prefix}, actor, now)
-        transaction.on_commit(forget_credentials)
-    return IssuedSubToken(sub_token, secret)
-
-
-def revoke_sub_token(*, sub_token_id: uuid.UUID, actor: Actor, now: datetime) -> SubToken:
-    """End a sub-token for good. Its account takes no new hold from this commit on; its Tokens wait to be reclaimed.
-
-    Doing it again changes nothing. Locks the account, then the sub-token. Raises SubTokenUnknown.
-    """
-    with transaction.atomic():
-        close_account(account_id=find_sub_token(sub_token_id).account_id, now=now)
-        sub_token = SubToken.objects.select_for_update().get(id=sub_token_id)
-        if sub_token.revoked_at is None:
-            sub_token.revoked_at = now
-            sub_token.save(update_fields=["revoked_at"])
-            _record(sub_token, "sub_token.revoked", {"name": sub_token.name}, actor, now)
-        # This process need not believe its own copy until the time is up; the others do for less than a second.
-        transaction.on_commit(forget_credentials)
-    return sub_token
 
 
 def find_sub_token(sub_token_id: uuid.UUID) -> SubToken:
@@ -177,19 +147,32 @@ def find_sub_token(sub_token_id: uuid.UUID) -> SubToken:
     return sub_token
 
 
-def _check_expiry(expires_at: datetime, now: datetime) -> None:
+def check_expiry(expires_at: datetime, now: datetime) -> None:
+    """Raise ExpiryOutOfRange unless a sub-token may end then."""
     latest = timedelta(days=settings.PLAN_SUB_TOKEN_DAYS)
     if not SHORTEST_LIFE <= expires_at - now <= latest:
         raise ExpiryOutOfRange(f"A sub-token may live from one minute to {latest.days} days.")
 
 
-def _record(sub_token: SubToken, action: str, facts: dict[str, object], actor: Actor, now: datetime) -> None:
+def record_act(
+    sub_token: SubToken,
+    action: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Write into the audit log what was done to a sub-token."""
     audit.record(
         organization_id=sub_token.organization_id,
         actor=actor,
         action=action,
         target_kind="sub_token",
         target_id=sub_token.id,
-        after=facts,
+        before=before,
+        after=after,
+        reason=reason,
         now=now,
     )

@@ -26,6 +26,7 @@ from billing.queries.pools import wallet
 from billing.queries.sub_tokens import SubTokenState, state, states, sub_tokens
 from billing.queries.usage import daily_burn
 from billing.services import sub_tokens as service
+from billing.services.sub_token_life import revoke_sub_token
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, actor_of, console_page
@@ -158,7 +159,7 @@ def sub_token_revoke(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpRe
     if request.POST.get("confirm_name", "").strip() != found.name.strip():
         messages.error(request, _("The name did not match, so nothing was revoked."))
     else:
-        service.revoke_sub_token(sub_token_id=found.id, actor=actor_of(request), now=timezone.now())
+        revoke_sub_token(sub_token_id=found.id, actor=actor_of(request), now=timezone.now())
         messages.success(request, _("%(name)s is revoked. Its Tokens can be taken back.") % {"name": found.name})
     return redirect("sub_token", request.organization.slug, found.id)
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import orjson
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
-from billing.queries.credentials import Credential
+from billing.queries.credentials import Credential, credential_for_sub_token
 from detection.models import Job
 from detection.services.answers import tokens
 from tenants.api.problems import Problem
@@ -39,7 +40,8 @@ def admit(credential: Credential, job: Job) -> Admission:
     `job` is not saved; its `wait` says whether the caller is on the line. Locks the idempotency key, the accounts on
     the way to the one that pays, and the organization's fair-share clock, all until the statement's own commit.
 
-    Raises Problem: insufficient_tokens, quota_exceeded, revoked_token, expired_token, idempotency_mismatch.
+    Raises Problem: insufficient_tokens, quota_exceeded, revoked_token, suspended_token, expired_token,
+    idempotency_mismatch.
     """
     if connection.atomic_blocks and not connection.atomic_blocks[-1]._from_testcase:  # type: ignore[attr-defined]
         raise RuntimeError("A job admitted inside a transaction would be unseen by the worker that it waits for.")
@@ -75,7 +77,7 @@ def _refusal(outcome: str, credential: Credential, price_mtok: int, available_mt
         case "mismatch":
             return Problem("idempotency_mismatch", "This Idempotency-Key was used for another request.")
         case "account_closed":
-            return Problem("revoked_token", "This sub-token was revoked.")
+            return _closed(credential)
         case "account_expired":
             return Problem("expired_token", "This sub-token expired.")
         case "quota_exceeded":
@@ -93,6 +95,18 @@ def _refusal(outcome: str, credential: Credential, price_mtok: int, available_mt
         remaining_tokens=remaining,
         top_up_url=_top_up_url(credential.organization_id),
     )
+
+
+def _closed(credential: Credential) -> Problem:
+    """Say why an account is closed that was open when the credential was read, less than a second ago."""
+    with organization_scope(credential.organization_id):
+        fresh = credential_for_sub_token(credential.organization_id, credential.sub_token_id)
+    try:
+        if fresh is not None:
+            fresh.require_live(timezone.now())
+    except Problem as problem:
+        return problem
+    return Problem("revoked_token", "This sub-token was revoked.")
 
 
 def _top_up_url(organization_id: uuid.UUID) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 
 import orjson
 
+from billing.tags import checked_tags
 from detection.queries.catalogue import CatalogueModel, CatalogueVersion, catalogue
 from tenants.api.problems import Problem
 
 MIN_SIZE, MAX_SIZE, SIZE_STEP = 32, 1280, 32
 MAX_DETECTIONS = 300
-MAX_TAGS, MAX_TAG_NAME, MAX_TAG_VALUE = 16, 40, 120
-_TAG_NAME = re.compile(r"[A-Za-z0-9_.:\-]{1,40}")
 _INTEGER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d{1,9}(\.\d{0,18})?|\.\d{1,18})([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -179,11 +178,4 @@ def _tags(value: Any, textual: bool) -> dict[str, str]:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
             raise ValueError('This must be a JSON object of texts, such as {"line": "3"}.') from None
-    if not isinstance(value, dict) or len(value) > MAX_TAGS:
-        raise ValueError(f"This must be an object of at most {MAX_TAGS} texts.")
-    for name, text in value.items():
-        if not _TAG_NAME.fullmatch(name):
-            raise ValueError(f"A tag's name has 1 to {MAX_TAG_NAME} characters of A-Z a-z 0-9 _ . : -")
-        if not isinstance(text, str) or len(text) > MAX_TAG_VALUE or not (text.isprintable()):
-            raise ValueError(f"A tag's value is a text of at most {MAX_TAG_VALUE} printable characters.")
-    return value
+    return checked_tags(value)

@@ -45,6 +45,8 @@ MEANING = {
     "concurrency_limited": _("Too many calls at once for this sub-token. Wait a moment."),
     "expired_token": _("The sub-token has expired."),
     "revoked_token": _("The sub-token was revoked."),
+    "suspended_token": _("The sub-token is suspended."),
+    "ip_not_allowed": _("The sub-token may not be used from your address: its policy lists others."),
     "model_not_installed": _("The model is not installed here."),
     "model_loading": _("The model could not be loaded. Try again in a moment."),
     "no_capacity": _("No worker is free right now. Try again in a moment."),
@@ -110,6 +112,7 @@ def playground_run(request: ConsoleRequest) -> HttpResponse:
     call = Call(request_id=getattr(request, "request_id", ""), client_ip=client_ip(request), wait_seconds=WAIT_SECONDS)
     try:
         credential.require_live(timezone.now())
+        credential.require_address(call.client_ip)
         outcome = detect(credential, lambda: Submission(upload.cleaned_data["file"].read(), fields, textual=True), call)
     except Problem as problem:
         return _refused(request, MEANING.get(problem.code, problem.detail))

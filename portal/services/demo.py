@@ -18,7 +18,8 @@ from django.db import transaction
 from billing.enums import GrantSource, SubTokenMode
 from billing.models import SubToken
 from billing.services.grants import issue_grant
-from billing.services.sub_tokens import create_sub_token, reclaim_from_sub_token, revoke_sub_token
+from billing.services.sub_token_life import revoke_sub_token
+from billing.services.sub_tokens import create_sub_token, reclaim_from_sub_token
 from portal.services.onboarding import open_organization
 from tenants.actors import Actor, user_actor
 from tenants.models import ManagementKey, Membership, Organization, Role, Team, User

@@ -11,7 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from tenants.actors import Actor, management_key_actor
-from tenants.api.credentials import presented, refuse_dead
+from tenants.api.credentials import presented, refuse_address, refuse_dead, refuse_replaced
 from tenants.api.problems import Problem
 from tenants.client_ip import client_ip
 from tenants.permissions import Permission
@@ -39,8 +39,8 @@ class ManagementCredential:
 class ManagementKeyAuthentication(BaseAuthentication):
     """Sets `request.auth` to the `ManagementCredential` that the presented management key opens.
 
-    Raises `invalid_token`, `revoked_token` or `expired_token`. A secret of another kind is left to the next
-    authentication. Every call asks the database, so a revoked key is dead at once.
+    Raises `invalid_token`, `revoked_token`, `expired_token` or `ip_not_allowed`. A secret of another kind is left to
+    the next authentication. Every call asks the database, so a revoked key is dead at once.
     """
 
     def authenticate(self, request: Request) -> tuple[None, ManagementCredential] | None:
@@ -51,10 +51,12 @@ class ManagementKeyAuthentication(BaseAuthentication):
         key = management_key_by_hash(hash_secret(secret))
         if key is None:
             raise Problem("invalid_token", "No management key has this secret.")
-        now = timezone.now()
+        now, ip = timezone.now(), client_ip(request._request)
         refuse_dead(key.revoked_at, key.expires_at, now, "management key")
-        note_use(key=key, now=now)
-        actor = management_key_actor(key.id, key.name, client_ip(request._request))
+        refuse_replaced(key.secret_ends_at, now)
+        refuse_address(ip, tuple(key.ip_allow_list), "management key")
+        note_use(key=key, ip=ip, now=now)
+        actor = management_key_actor(key.id, key.name, ip)
         return None, ManagementCredential(key.organization_id, key.id, key.name, frozenset(key.scopes), actor)
 
     def authenticate_header(self, request: Request) -> str:

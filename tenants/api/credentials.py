@@ -7,6 +7,7 @@ from datetime import datetime
 from rest_framework.request import Request
 
 from tenants.api.problems import Problem
+from tenants.client_ip import ip_allowed
 from tenants.secrets import SecretKind, kind_of
 
 HOW = "Send it as 'Authorization: Bearer <secret>' or 'X-Auth-Token: <secret>'."
@@ -48,3 +49,18 @@ def refuse_dead(revoked_at: datetime | None, expires_at: datetime | None, now: d
         raise Problem("revoked_token", f"This {what} was revoked.")
     if expires_at is not None and expires_at <= now:
         raise Problem("expired_token", f"This {what} expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+
+
+def refuse_replaced(secret_ends_at: datetime | None, now: datetime) -> None:
+    """Raise `revoked_token` for a secret that was rotated out and whose grace is over at `now`; None is no such one."""
+    if secret_ends_at is not None and secret_ends_at <= now:
+        raise Problem(
+            "revoked_token",
+            f"This secret was replaced by a new one, and stopped working at {secret_ends_at:%Y-%m-%dT%H:%M:%SZ}.",
+        )
+
+
+def refuse_address(ip: str | None, networks: tuple[str, ...], what: str) -> None:
+    """Raise `ip_not_allowed` for a credential that may not be used from this address."""
+    if not ip_allowed(ip, networks):
+        raise Problem("ip_not_allowed", f"This {what} may not be used from {ip or 'an unknown address'}.")

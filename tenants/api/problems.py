@@ -12,6 +12,7 @@ STATUS_OF_CODE = {
     "invalid_token": 401,
     "expired_token": 401,
     "revoked_token": 401,
+    "suspended_token": 403,
     "model_not_allowed": 403,
     "task_not_allowed": 403,
     "ip_not_allowed": 403,

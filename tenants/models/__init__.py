@@ -3,6 +3,7 @@ from tenants.models.idempotency import IdempotencyRecord
 from tenants.models.management_keys import ManagementKey
 from tenants.models.organizations import Membership, Organization, Role, Team
 from tenants.models.outbox import MailStatus, OutboxMail
+from tenants.models.retired_secrets import OldSecret, RetiredKeySecret
 from tenants.models.tenant import TenantModel
 from tenants.models.users import User
 
@@ -14,8 +15,10 @@ __all__ = [
     "MailStatus",
     "ManagementKey",
     "Membership",
+    "OldSecret",
     "Organization",
     "OutboxMail",
+    "RetiredKeySecret",
     "Role",
     "Team",
     "TenantModel",

@@ -20,6 +20,13 @@ class ManagementKey(TenantModel):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)
+    last_used_ip = models.GenericIPAddressField(null=True, editable=False)
+    ip_allow_list = ArrayField(
+        models.CharField(max_length=43), verbose_name=_("IP allow-list"), default=list, blank=True
+    )
+
+    # Of a key that was found by its secret: when that secret stops working, None for the newest.
+    secret_ends_at: datetime | None = None
 
     class Meta:
         indexes = [models.Index(fields=["organization", "-created_at"], name="management_key_newest")]

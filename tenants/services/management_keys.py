@@ -78,10 +78,13 @@ def revoke_management_key(*, key_id: uuid.UUID, actor: Actor, now: datetime) -> 
     return key
 
 
-def note_use(*, key: ManagementKey, now: datetime) -> None:
-    """Write that a key was used, at most once a minute. Opens its own scope; a busy row is left for the next use."""
+def note_use(*, key: ManagementKey, ip: str | None, now: datetime) -> None:
+    """Write that a key was used and from where, at most once a minute.
+
+    Opens its own scope; a busy row is left for the next use.
+    """
     if key.last_used_at is not None and now - key.last_used_at < NOTE_EVERY:
         return
     with organization_scope(key.organization_id):
         unlocked = ManagementKey.objects.select_for_update(skip_locked=True).filter(id=key.id)
-        ManagementKey.objects.filter(id__in=unlocked.values("id")).update(last_used_at=now)
+        ManagementKey.objects.filter(id__in=unlocked.values("id")).update(last_used_at=now, last_used_ip=ip)

@@ -24,7 +24,11 @@ ACTIONS: dict[str, Promise] = {
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),
     "sub_token.reclaimed": _("Took Tokens back from a sub-token"),
-    "sub_token.rotated": _("Changed a sub-token's secret"),
+    "sub_token.changed": _("Changed a sub-token"),
+    "sub_token.rotated": _("Gave a sub-token a new secret"),
+    "sub_token.grace_ended": _("Ended a sub-token's older secrets"),
+    "sub_token.suspended": _("Suspended a sub-token"),
+    "sub_token.resumed": _("Resumed a sub-token"),
     "sub_token.revoked": _("Revoked a sub-token"),
 }
 

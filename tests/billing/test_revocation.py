@@ -17,7 +17,8 @@ from django.db import connections
 from django.utils import timezone
 
 from billing.enums import HoldOutcome
-from billing.services.sub_tokens import IssuedSubToken, create_sub_token, revoke_sub_token
+from billing.services.sub_token_life import revoke_sub_token
+from billing.services.sub_tokens import IssuedSubToken, create_sub_token
 from tenants.actors import PLATFORM
 from tenants.identifiers import new_id
 from tenants.models import Organization
