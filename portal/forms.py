@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from allauth.account.adapter import get_adapter
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.core import context
 from django import forms
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -15,10 +17,14 @@ from portal.services.onboarding import open_organization
 from tenants.actors import user_actor
 from tenants.client_ip import client_ip
 from tenants.models import User
+from tenants.views.invitations import INVITED
 
 
 class SignupForm(AllauthSignupForm):
-    """Mail address and password, and the names of the person and of their organization."""
+    """Mail address and password, and the names of the person and of their organization.
+
+    Who comes by an invitation opens no organization: one waits for them.
+    """
 
     name = forms.CharField(
         label=_("Your name"),
@@ -36,22 +42,29 @@ class SignupForm(AllauthSignupForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["password1"].help_text = _("At least 10 characters; neither a common password nor like your name.")
+        if invited := context.request and context.request.session.get(INVITED):
+            del self.fields["organization_name"]
+            self.initial.setdefault("email", invited)
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
 
     def save(self, request: HttpRequest) -> User:
         """Create the person and their organization in one transaction."""
+        if self.cleaned_data["email"].lower() != request.session.get(INVITED):
+            # The link of an invitation proves the invited address, and no account for another one.
+            get_adapter().unstash_verified_email(request)
         with transaction.atomic():
             user: User = super().save(request)
             user.name = self.cleaned_data["name"]
             user.language = translation.get_language() or ""
             user.save(update_fields=["name", "language"])
-            open_organization(
-                name=self.cleaned_data["organization_name"],
-                owner=user,
-                actor=user_actor(user.id, user.email, client_ip(request)),
-                now=timezone.now(),
-            )
+            if "organization_name" in self.cleaned_data:
+                open_organization(
+                    name=self.cleaned_data["organization_name"],
+                    owner=user,
+                    actor=user_actor(user.id, user.email, client_ip(request)),
+                    now=timezone.now(),
+                )
         return user
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:

@@ -24,6 +24,26 @@ class OwnersOnly(TenantsError):
     message = _("Only an owner can give or take the owner role.")
 
 
+class AlreadyInvited(TenantsError):
+    message = _("This address is invited already. Send the mail again instead.")
+
+
+class TooManyInvitations(TenantsError):
+    message = _("There are too many invitations that nobody has answered. Take some back first.")
+
+
+class SentJustNow(TenantsError):
+    message = _("This mail was sent a moment ago. Wait a minute before sending it again.")
+
+
+class InvitationOver(TenantsError):
+    message = _("This invitation was used, taken back or has expired. Ask for a new one.")
+
+
+class InvitationNotYours(TenantsError):
+    message = _("This invitation is for another mail address. Sign in with the address that it was sent to.")
+
+
 class TeamNameTaken(TenantsError):
     message = _("There is a team with this name already.")
 

@@ -33,6 +33,32 @@ class RoleForm(forms.Form):
         self.fields["role"].choices = choices  # type: ignore[attr-defined]
 
 
+class InvitationForm(forms.Form):
+    """Whom to invite, as what, and how long the link works."""
+
+    LIVES = (("1", _("1 day")), ("7", _("7 days")), ("30", _("30 days")))
+
+    email = forms.EmailField(label=_("Mail address"), widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=[(role.value, role.label) for role in Role if role is not Role.OWNER],
+        initial=Role.DEVELOPER,
+        help_text=_("What each role allows is written in the documentation. It can be changed later."),
+    )
+    days = forms.TypedChoiceField(label=_("The link works for"), choices=LIVES, initial="7", coerce=int)
+
+
+class MemberFilter(forms.Form):
+    """Which members are listed."""
+
+    q = forms.CharField(label=_("Search"), required=False)
+    role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("All roles")), *Role.choices])
+
+    def wanted(self) -> dict[str, str]:
+        """Return what was asked for; nothing when the form is not valid."""
+        return {name: value for name, value in self.cleaned_data.items() if value} if self.is_valid() else {}
+
+
 class TeamForm(forms.Form):
     """A team's name and place. Needs the organization's scope; a team is not offered its own inside as its outside."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tenants.views import account, audit, management_keys, members, organizations, teams
+from tenants.views import account, audit, invitations, management_keys, members, organizations, teams
 
 urlpatterns = [
     path("home/", account.home, name="home"),
@@ -10,6 +10,20 @@ urlpatterns = [
     path("o/<slug:slug>/members/", members.members, name="members"),
     path("o/<slug:slug>/members/<uuid:membership_id>/role/", members.member_role, name="member_role"),
     path("o/<slug:slug>/members/<uuid:membership_id>/remove/", members.member_remove, name="member_remove"),
+    path("o/<slug:slug>/members.csv", members.members_csv, name="members_csv"),
+    path("o/<slug:slug>/members/leave/", members.leave, name="leave"),
+    path("o/<slug:slug>/members/invite/", invitations.invitation_new, name="invitation_new"),
+    path(
+        "o/<slug:slug>/invitations/<uuid:invitation_id>/resend/",
+        invitations.invitation_resend,
+        name="invitation_resend",
+    ),
+    path(
+        "o/<slug:slug>/invitations/<uuid:invitation_id>/revoke/",
+        invitations.invitation_revoke,
+        name="invitation_revoke",
+    ),
+    path("invitations/<str:secret>/", invitations.invitation, name="invitation"),
     path("o/<slug:slug>/teams/", teams.teams, name="teams"),
     path("o/<slug:slug>/teams/new/", teams.team_new, name="team_new"),
     path("o/<slug:slug>/teams/<uuid:team_id>/", teams.team_change, name="team_change"),

@@ -13,6 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from tenants.models import Role
+
 register = template.Library()
 
 MTOK = 1000  # mtok in one Token
@@ -118,3 +120,9 @@ def chart(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 def at(mapping: dict[Any, Any], key: Any) -> Any:
     """Return what a mapping holds for a key, or None."""
     return mapping.get(key)
+
+
+@register.filter
+def role_name(role: str) -> str:
+    """Return what people call a role: "developer" is "Developer"."""
+    return str(Role(role).label)

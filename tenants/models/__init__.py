@@ -1,5 +1,6 @@
 from tenants.models.audit import AuditChain, AuditCheck, AuditEvent
 from tenants.models.idempotency import IdempotencyRecord
+from tenants.models.invitations import Invitation
 from tenants.models.management_keys import ManagementKey
 from tenants.models.organizations import Membership, Organization, Role, Team
 from tenants.models.outbox import MailStatus, OutboxMail
@@ -12,6 +13,7 @@ __all__ = [
     "AuditCheck",
     "AuditEvent",
     "IdempotencyRecord",
+    "Invitation",
     "MailStatus",
     "ManagementKey",
     "Membership",

@@ -21,6 +21,11 @@ def add_member(*, organization_id: uuid.UUID, user: User, role: str, actor: Acto
     """
     if role == Role.OWNER:
         _require_owner(actor, _lock_owners_and(None))
+    return join(organization_id=organization_id, user=user, role=role, actor=actor, now=now)
+
+
+def join(*, organization_id: uuid.UUID, user: User, role: str, actor: Actor, now: datetime) -> Membership:
+    """Write a person's membership; whoever calls has made sure that they may have it. Raises `AlreadyMember`."""
     try:
         with transaction.atomic():
             membership = Membership.objects.create(
@@ -71,8 +76,11 @@ def change_role(*, membership_id: uuid.UUID, role: str, actor: Actor, now: datet
     return membership
 
 
-def remove_member(*, membership_id: uuid.UUID, actor: Actor, now: datetime) -> None:
-    """Take a person out of the organization. Locks and raises as `change_role`."""
+def remove_member(*, membership_id: uuid.UUID, actor: Actor, now: datetime, action: str = "member.removed") -> None:
+    """Take a person out of the organization; `action` is what the audit log calls it (`member.left`).
+
+    Locks and raises as `change_role`.
+    """
     with transaction.atomic():
         locked = _lock_owners_and(membership_id)
         membership = _target(locked, membership_id)
@@ -83,7 +91,7 @@ def remove_member(*, membership_id: uuid.UUID, actor: Actor, now: datetime) -> N
         audit.record(
             organization_id=membership.organization_id,
             actor=actor,
-            action="member.removed",
+            action=action,
             target_kind="membership",
             target_id=membership_id,
             before={"member": membership.user.email, "role": membership.role},

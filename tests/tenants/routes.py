@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from billing.models import SubToken
 from detection.models import Job
-from tenants.models import ManagementKey, Membership, Team
+from tenants.models import Invitation, ManagementKey, Membership, Team
 from tests.factories.rows import Rows
 
 CONSOLE = "o/<slug:slug>/"
@@ -28,7 +28,10 @@ OPEN = {
     "dev/mail/<uuid:mail_id>/": "on a developer's machine only",
     "dev/mail/<uuid:mail_id>/html/": "on a developer's machine only",
 }
-OPEN_PREFIXES = {"accounts/": "signing up and in, by django-allauth"}
+OPEN_PREFIXES = {
+    "accounts/": "signing up and in, by django-allauth",
+    "invitations/": "shown to whoever has the secret that was mailed, see tests/tenants/test_invitations.py",
+}
 # Routes of a person, for which they must be signed in.
 PERSONAL = {"home/", "account/", "organizations/new/"}
 # API routes that need no credential, and why.
@@ -39,6 +42,7 @@ OPEN_API = {
 
 # What stands for an argument of a route: the row of one organization.
 OBJECTS: dict[str, type] = {
+    "invitation_id": Invitation,
     "membership_id": Membership,
     "team_id": Team,
     "key_id": ManagementKey,
@@ -49,6 +53,7 @@ OBJECTS: dict[str, type] = {
 FORMS: dict[str, dict[str, Any]] = {
     "v1/sub_tokens/<uuid:sub_token_id>/allocate": {"tokens": 1},
     "o/<slug:slug>/members/<uuid:membership_id>/role/": {"role": "viewer"},
+    "v1/members/<uuid:membership_id>": {"role": "viewer"},
 }
 ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 
