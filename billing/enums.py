@@ -35,6 +35,7 @@ class TransferKind(models.TextChoices):
     GRANT = "grant", _("Grant")
     ALLOCATION = "allocation", _("Allocation")
     RECLAIM = "reclaim", _("Reclaim")
+    MOVE = "move", _("Move sideways")
     CAPTURE = "capture", _("Capture")
     EXPIRY = "expiry", _("Expiry")
     REVERSAL = "reversal", _("Reversal")
@@ -70,6 +71,13 @@ class ResolveOutcome(models.TextChoices):
     ALREADY_EXPIRED = "already_expired"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+
+
+class Currency(models.TextChoices):
+    """What packages are sold in; a price is an integer of the currency's minor unit (fen, cent)."""
+
+    CNY = "CNY", _("CNY")
+    USD = "USD", _("USD")
 
 
 class SubTokenMode(models.TextChoices):

@@ -8,11 +8,11 @@ class LedgerError(Exception):
 
 
 class InsufficientTokens(LedgerError):
-    """The account has less than was asked for; `available_mtok` says how much."""
+    """An account has less than was asked for; `available_mtok` says how much, `label` which, where several could."""
 
-    def __init__(self, available_mtok: int) -> None:
+    def __init__(self, available_mtok: int, label: str = "") -> None:
         super().__init__(f"Only {available_mtok} mtok are available.")
-        self.available_mtok = available_mtok
+        self.available_mtok, self.label = available_mtok, label
 
 
 class QuotaExceeded(LedgerError):
@@ -53,6 +53,30 @@ class CapBelowDrawn(LedgerError):
     def __init__(self, drawn_mtok: int) -> None:
         super().__init__(f"{drawn_mtok} mtok were drawn already.")
         self.drawn_mtok = drawn_mtok
+
+
+class GrantUnknown(LedgerError):
+    """There is no such grant in this organization."""
+
+
+class TransferUnknown(LedgerError):
+    """There is no such transfer in this organization."""
+
+
+class NotReversible(LedgerError):
+    """Transfers of this kind have an ordinary opposite and are not reversed."""
+
+
+class ReasonMissing(LedgerError):
+    """What staff do by hand to an organization's Tokens needs a reason."""
+
+
+class StateChanged(LedgerError):
+    """What the preview was worked out on has been changed since; nothing was moved."""
+
+
+class DivisionInvalid(LedgerError):
+    """The Tokens cannot be divided as asked; `str(error)` says why to a person."""
 
 
 class SubTokenError(Exception):

@@ -27,6 +27,8 @@ class Account(TenantModel):
     held_mtok = models.BigIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    # How often Tokens or ceiling were changed by anything but spending: what a preview was worked out on.
+    revision = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         constraints = [

@@ -12,8 +12,10 @@ class Transfer(TenantModel):
     """One movement of Tokens, told by its entries, which sum to zero. Append-only."""
 
     kind = models.CharField(max_length=16, choices=TransferKind.choices)
-    # Capped accounts that an allocation was drawn through, or that a reclaim gave back to.
+    # Capped accounts that an allocation was drawn through, or that a reclaim or a reversal gave back to.
     path = ArrayField(models.UUIDField(), default=list, blank=True)
+    # What a reversal takes back, in whole or in part.
+    reverses = tenant_key("billing.Transfer", null=True, related_name="reversals", db_index=False)
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001 null is never equal, so unkeyed rows may be many
     reference = models.CharField(max_length=200, blank=True, default="")
     reason = models.CharField(max_length=500, blank=True, default="")
@@ -23,6 +25,9 @@ class Transfer(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["organization", "idempotency_key"], name="transfer_once_per_key"),
             models.CheckConstraint(condition=Q(kind__in=TransferKind.values), name="transfer_kind_known"),
+        ]
+        indexes = [
+            models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="transfer_reversal"),
         ]
 
     def __str__(self) -> str:

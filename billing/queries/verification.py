@@ -37,7 +37,8 @@ drawn AS (
         SELECT unnest(path) AS account_id, CASE status WHEN 'held' THEN amount_mtok ELSE captured_mtok END AS mtok
         FROM hold WHERE path <> '{}' AND status IN ('held', 'captured')
         UNION ALL
-        SELECT unnest(transfer.path), CASE transfer.kind WHEN 'reclaim' THEN -leg.moved ELSE leg.moved END
+        SELECT unnest(transfer.path),
+               CASE WHEN transfer.kind IN ('reclaim', 'reversal') THEN -leg.moved ELSE leg.moved END
         FROM transfer JOIN leg ON leg.transfer_id = transfer.id WHERE transfer.path <> '{}'
     ) drawing GROUP BY 1
 ),

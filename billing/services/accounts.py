@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
 
 from billing.enums import SYSTEM_KINDS, AccountKind, AccountMode
 from billing.errors import AccountUnknown, CapBelowDrawn
@@ -65,7 +66,7 @@ def close_account(*, account_id: uuid.UUID, now: datetime) -> None:
     with transaction.atomic():
         account = lock_accounts([account_id])[account_id]
         if account.closed_at is None:
-            Account.objects.filter(id=account_id).update(closed_at=now)
+            Account.objects.filter(id=account_id).update(closed_at=now, revision=F("revision") + 1)
 
 
 def reopen_account(*, account_id: uuid.UUID) -> None:
@@ -93,4 +94,4 @@ def change_cap(*, account_id: uuid.UUID, cap_mtok: int | None) -> None:
             raise AccountUnknown("This account has Tokens of its own and no cap.")
         if cap_mtok is not None and cap_mtok < account.drawn_mtok:
             raise CapBelowDrawn(account.drawn_mtok)
-        Account.objects.filter(id=account_id).update(cap_mtok=cap_mtok)
+        Account.objects.filter(id=account_id).update(cap_mtok=cap_mtok, revision=F("revision") + 1)

@@ -1,4 +1,4 @@
-"""Moving Tokens down to an account (allocate) and back up again (reclaim), each keeping its grant and expiry."""
+"""Moving Tokens down to an account, up again, or sideways to its sibling; each keeps its grant and expiry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from billing.enums import AccountMode, TransferKind
 from billing.errors import (
@@ -20,7 +19,8 @@ from billing.errors import (
 )
 from billing.models import Account, Transfer
 from billing.services.locks import lock_accounts, way_from
-from billing.services.transfers import Leg, find_earlier, post, take_in_burn_order
+from billing.services.pots import legs_between, pot_of
+from billing.services.transfers import find_earlier, post
 
 
 def allocate(
@@ -58,27 +58,17 @@ def allocate(
         )
         if earlier:
             return earlier
-        _check_open(accounts.values(), now)
-        room = min(
-            (account.cap_mtok - account.drawn_mtok for account in accounts.values() if account.cap_mtok is not None),
-            default=mtok,
-        )
-        if room < mtok:
-            raise QuotaExceeded(room)
-        parts = take_in_burn_order(funding, mtok, now)
-        transfer = post(
+        check_open(accounts.values(), now)
+        check_room(accounts.values(), mtok)
+        return post(
             kind=TransferKind.ALLOCATION,
-            legs=[
-                leg for lot, taken in parts for leg in (Leg(funding, lot.grant, -taken), Leg(lower, lot.grant, taken))
-            ],
+            legs=legs_between(funding, lower, pot_of(funding, now).take(mtok)),
             now=now,
             path=path,
             idempotency_key=idempotency_key,
             reason=reason,
             actor=actor,
         )
-        Account.objects.filter(id__in=path).update(drawn_mtok=F("drawn_mtok") + mtok)
-        return transfer
 
 
 def reclaim(
@@ -113,23 +103,67 @@ def reclaim(
         )
         if earlier:
             return earlier
-        parts = take_in_burn_order(lower, mtok, now)
+        parts = pot_of(lower, now).take(mtok)
         if not parts:
             return None
-        transfer = post(
+        return post(
             kind=TransferKind.RECLAIM,
-            legs=[
-                leg for lot, taken in parts for leg in (Leg(lower, lot.grant, -taken), Leg(funding, lot.grant, taken))
-            ],
+            legs=legs_between(lower, funding, parts),
             now=now,
             path=path,
             idempotency_key=idempotency_key,
             reason=reason,
             actor=actor,
         )
-        reclaimed = sum(part.mtok for part in parts)
-        Account.objects.filter(id__in=path).update(drawn_mtok=F("drawn_mtok") - reclaimed)
-        return transfer
+
+
+def move_sideways(
+    *,
+    from_account_id: uuid.UUID,
+    to_account_id: uuid.UUID,
+    idempotency_key: str,
+    now: datetime,
+    mtok: int | None = None,
+    actor: object = None,
+    reason: str = "",
+) -> Transfer | None:
+    """Move available Tokens (`mtok`, or all) to another account below the same parent, in burn order.
+
+    Grant and expiry are kept, and no cap above is touched: what the parent lent stays lent. The account they leave may
+    be closed or expired. Returns None if all were asked for and there is nothing. Runs in the caller's scope; locks
+    both accounts. Raises AmountInvalid, AccountUnknown, NotNested, AccountClosed, AccountExpired, InsufficientTokens,
+    IdempotencyMismatch.
+    """
+    if mtok is not None and mtok <= 0:
+        raise AmountInvalid("At least a thousandth of a Token must move.")
+    with transaction.atomic():
+        source, target = _find(from_account_id), _find(to_account_id)
+        if source.id == target.id or source.parent_id is None or source.parent_id != target.parent_id:
+            raise NotNested("Tokens are moved sideways between two accounts below the same one.")
+        if AccountMode.CAPPED in (source.mode, target.mode):
+            raise NotNested("A capped account has no Tokens of its own to move.")
+        accounts = lock_accounts([source.id, target.id])
+        source, target = accounts[source.id], accounts[target.id]
+        earlier = find_earlier(
+            organization_id=source.organization_id,
+            idempotency_key=idempotency_key,
+            kind=TransferKind.MOVE,
+            moved={source.id: None if mtok is None else -mtok, target.id: mtok},
+        )
+        if earlier:
+            return earlier
+        check_open([target], now)
+        parts = pot_of(source, now).take(mtok)
+        if not parts:
+            return None
+        return post(
+            kind=TransferKind.MOVE,
+            legs=legs_between(source, target, parts),
+            now=now,
+            idempotency_key=idempotency_key,
+            reason=reason,
+            actor=actor,
+        )
 
 
 def _find(account_id: uuid.UUID) -> Account:
@@ -139,9 +173,17 @@ def _find(account_id: uuid.UUID) -> Account:
     return account
 
 
-def _check_open(accounts: Iterable[Account], now: datetime) -> None:
+def check_open(accounts: Iterable[Account], now: datetime) -> None:
+    """Raise AccountClosed or AccountExpired unless all these locked accounts may take Tokens."""
     for account in accounts:
         if account.closed_at is not None:
             raise AccountClosed("The account is closed.")
         if account.expires_at is not None and account.expires_at <= now:
             raise AccountExpired("The account's time is over.")
+
+
+def check_room(accounts: Iterable[Account], mtok: int) -> None:
+    """Raise QuotaExceeded if a cap among these locked accounts leaves less room than `mtok`."""
+    rooms = [account.cap_mtok - account.drawn_mtok for account in accounts if account.cap_mtok is not None]
+    if rooms and min(rooms) < mtok:
+        raise QuotaExceeded(min(rooms))

@@ -1,4 +1,4 @@
-"""Granting Tokens to an organization."""
+"""Granting Tokens to an organization, and refunding what was bought and not spent."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import uuid
 from datetime import datetime
 
 from billing.enums import AccountKind, GrantSource, TransferKind
-from billing.errors import AccountUnknown, AmountInvalid
+from billing.errors import AccountUnknown, AmountInvalid, ReasonMissing
 from billing.models import Account, Grant
 from billing.services.locks import lock_accounts
 from billing.services.transfers import Leg, find_earlier, post
+from billing.services.withdrawals import Withdrawal, withdraw
+from tenants.actors import Actor
 from tenants.scope import organization_scope
+from tenants.services import audit
 
 
 def issue_grant(
@@ -72,3 +75,95 @@ def issue_grant(
             actor=actor,
         )
         return grant
+
+
+def give_tokens(
+    *,
+    organization_id: uuid.UUID,
+    tokens_mtok: int,
+    source: GrantSource = GrantSource.MANUAL,
+    expires_at: datetime | None = None,
+    priority: int = 50,
+    reason: str,
+    actor: Actor,
+    idempotency_key: str,
+    now: datetime,
+) -> Grant:
+    """Credit Tokens by hand, as staff do: with a reason, and an audit event beside the transfer.
+
+    Opens its own scope; locks and raises as `issue_grant`, and ReasonMissing. A repeated key does nothing again.
+    """
+    if not reason.strip():
+        raise ReasonMissing("Tokens are given by hand for a reason.")
+    with organization_scope(organization_id):
+        grant = issue_grant(
+            organization_id=organization_id,
+            tokens_mtok=tokens_mtok,
+            source=source,
+            expires_at=expires_at,
+            priority=priority,
+            reason=reason,
+            actor=actor.name or actor,
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        # What repeats an earlier call gets that one's grant, of an earlier time, and has done nothing.
+        if grant.created_at == now:
+            audit.record(
+                organization_id=organization_id,
+                actor=actor,
+                action="grant.issued",
+                target_kind="grant",
+                target_id=grant.id,
+                after={"mtok": tokens_mtok, "source": source, "expires_at": grant.expires_at},
+                reason=reason,
+                now=now,
+            )
+    return grant
+
+
+def refund_unspent(
+    *,
+    organization_id: uuid.UUID,
+    reason: str,
+    idempotency_key: str,
+    now: datetime,
+    mtok: int | None = None,
+    grant_id: uuid.UUID | None = None,
+    reference: str = "",
+    actor: Actor,
+) -> Withdrawal:
+    """Take unspent Tokens of purchases out (`mtok`, or all) to be paid back, the oldest purchase first.
+
+    With `grant_id`, of that purchase alone. Tokens of trials, promotions, plans and gifts are never refunded, though
+    they may have burned before or after: what a purchase has left is what its lots have left. Returns how much that
+    was, which may be less than `mtok`. Opens its own scope; locks and raises as `withdraw`, and ReasonMissing.
+    """
+    if not reason.strip():
+        raise ReasonMissing("A refund needs a reason.")
+    with organization_scope(organization_id):
+        purchases = Grant.objects.filter(organization_id=organization_id, source=GrantSource.PURCHASE)
+        if grant_id is not None:
+            purchases = purchases.filter(id=grant_id)
+        withdrawal = withdraw(
+            organization_id=organization_id,
+            grants=list(purchases.order_by("created_at", "id")),
+            mtok=mtok,
+            reason=reason,
+            reference=reference,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            now=now,
+        )
+        if withdrawal.mtok and not withdrawal.repeated:
+            audit.record(
+                organization_id=organization_id,
+                actor=actor,
+                action="grant.refunded",
+                target_kind="organization",
+                target_id=organization_id,
+                after={"mtok": -withdrawal.mtok, "reference": reference},
+                reason=reason,
+                now=now,
+            )
+    return withdrawal

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 
 from billing.errors import AccountUnknown
 from billing.models import Account
@@ -43,3 +43,21 @@ def way_from(account: Account) -> Way:
     if funding is None:
         raise AccountUnknown("This account holds no Tokens for spending.")
     return Way(funding, path)
+
+
+def lock_whatever(find: Callable[[], set[uuid.UUID]]) -> dict[uuid.UUID, Account]:
+    """Lock the accounts that `find` names, as `lock_accounts` does, and make sure that it names no more by then.
+
+    For acts on accounts that are chosen by what they hold or where they hang, which may change until they are locked.
+    Locks that turn out too few are let go before more are taken, so the order is kept. Needs a transaction.
+    """
+    wanted = find()
+    while True:
+        savepoint = transaction.savepoint()
+        locked = lock_accounts(wanted)
+        missed = find() - wanted
+        if not missed:
+            transaction.savepoint_commit(savepoint)
+            return locked
+        transaction.savepoint_rollback(savepoint)
+        wanted |= missed

@@ -14,6 +14,7 @@ from billing.queries.pools import pool_of, wallet
 from billing.services.slices import open_slice
 from tenants.actors import Actor
 from tenants.models import Team
+from tenants.services import audit
 
 
 def open_pool(
@@ -37,7 +38,7 @@ def open_pool(
         if pool is not None:
             return pool
         parent = open_pool(team_id=team.parent_id, actor=actor, now=now) if team.parent_id else wallet()
-        return open_slice(
+        pool = open_slice(
             kind=AccountKind.TEAM_POOL,
             parent=parent,
             mode=mode,
@@ -47,3 +48,13 @@ def open_pool(
             actor=actor,
             now=now,
         )
+        audit.record(
+            organization_id=team.organization_id,
+            actor=actor,
+            action="pool.opened",
+            target_kind="team",
+            target_id=team.id,
+            after={"name": team.name, "mode": mode, "mtok": mtok},
+            now=now,
+        )
+        return pool

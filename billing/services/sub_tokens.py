@@ -71,47 +71,73 @@ def create_sub_token(
     Ends after 30 days unless `expires_at` says otherwise. Locks as `open_pool` and `allocate`. Raises ExpiryOutOfRange,
     TeamUnknown, and what `allocate` raises: InsufficientTokens when the parent has less.
     """
-    expires_at = expires_at or now + DEFAULT_LIFE
-    check_expiry(expires_at, now)
-    policy = policy or Policy()
-    secret = new_secret(SecretKind.SUB_TOKEN)
+    issued = draft_sub_token(
+        organization_id=organization_id,
+        name=name,
+        mode=mode,
+        team_id=team_id,
+        expires_at=expires_at,
+        policy=policy,
+        actor=actor,
+        now=now,
+    )
+    sub_token = issued.sub_token
     with transaction.atomic():
-        account = open_slice(
+        sub_token.account = open_slice(
             kind=AccountKind.SUB_TOKEN,
             parent=open_pool(team_id=team_id, actor=actor, now=now) if team_id else wallet(),
             mode=mode,
             mtok=mtok,
             team_id=team_id,
             label=name,
-            expires_at=expires_at,
+            expires_at=sub_token.expires_at,
             actor=actor,
             now=now,
         )
-        sub_token = SubToken.objects.create(
-            id=new_id(),
-            organization_id=organization_id,
-            created_at=now,
-            name=name,
-            prefix=shown_prefix(secret),
-            secret_hash=hash_secret(secret),
-            account=account,
-            team_id=team_id,
-            mode=mode,
-            expires_at=expires_at,
-            requests_per_second=policy.requests_per_second,
-            burst=policy.burst,
-            concurrency=policy.concurrency,
-            models=list(policy.models),
-            tasks=list(policy.tasks),
-            ip_allow_list=list(policy.ip_allow_list),
-            on_exhausted=policy.on_exhausted,
-            priority_class=policy.priority_class,
-            tags=dict(policy.tags),
-            next_reminder_at=next_reminder(expires_at, now),
-            created_by=actor.name or str(actor),
-        )
-        facts = {"name": name, "mode": mode, "mtok": mtok, "expires_at": expires_at}
+        sub_token.save(force_insert=True)
+        facts = {"name": name, "mode": mode, "mtok": mtok, "expires_at": sub_token.expires_at}
         record_act(sub_token, "sub_token.created", after=facts, actor=actor, now=now)
+    return issued
+
+
+def draft_sub_token(
+    *,
+    organization_id: uuid.UUID,
+    name: str,
+    mode: SubTokenMode = SubTokenMode.ALLOCATED,
+    team_id: uuid.UUID | None = None,
+    expires_at: datetime | None = None,
+    policy: Policy | None = None,
+    actor: Actor,
+    now: datetime,
+) -> IssuedSubToken:
+    """Return a new sub-token and its secret, not saved and without an account. Raises ExpiryOutOfRange."""
+    expires_at = expires_at or now + DEFAULT_LIFE
+    check_expiry(expires_at, now)
+    policy = policy or Policy()
+    secret = new_secret(SecretKind.SUB_TOKEN)
+    sub_token = SubToken(
+        id=new_id(),
+        organization_id=organization_id,
+        created_at=now,
+        name=name,
+        prefix=shown_prefix(secret),
+        secret_hash=hash_secret(secret),
+        team_id=team_id,
+        mode=mode,
+        expires_at=expires_at,
+        requests_per_second=policy.requests_per_second,
+        burst=policy.burst,
+        concurrency=policy.concurrency,
+        models=list(policy.models),
+        tasks=list(policy.tasks),
+        ip_allow_list=list(policy.ip_allow_list),
+        on_exhausted=policy.on_exhausted,
+        priority_class=policy.priority_class,
+        tags=dict(policy.tags),
+        next_reminder_at=next_reminder(expires_at, now),
+        created_by=actor.name or str(actor),
+    )
     return IssuedSubToken(sub_token, secret)
 
 

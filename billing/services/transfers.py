@@ -1,18 +1,23 @@
-"""Writing a transfer: its entries, and with them the lots and balances that they move."""
+"""Writing transfers: their entries, and with them the lots and balances that they move."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import F, Q
+from django.db import connection
 
 from billing.enums import SYSTEM_KINDS, TransferKind
-from billing.errors import IdempotencyMismatch, InsufficientTokens
-from billing.models import Account, Entry, Grant, Lot, Transfer
+from billing.errors import IdempotencyMismatch
+from billing.models import Account, Entry, Grant, Transfer
+from tenants.identifiers import new_id
+
+# How a kind of transfer counts against the capped accounts on its path.
+DRAWS = {TransferKind.ALLOCATION: 1, TransferKind.RECLAIM: -1, TransferKind.REVERSAL: -1}
 
 
 class Leg(NamedTuple):
@@ -23,11 +28,22 @@ class Leg(NamedTuple):
     amount_mtok: int
 
 
-class Part(NamedTuple):
-    """So much of a lot."""
+@dataclass(frozen=True)
+class Draft:
+    """A transfer that is to be written; its legs sum to zero. `reverses` is the transfer that it takes back."""
 
-    lot: Lot
-    mtok: int
+    kind: TransferKind
+    legs: Sequence[Leg]
+    path: Sequence[uuid.UUID] = ()
+    idempotency_key: str | None = None
+    reference: str = ""
+    reason: str = ""
+    reverses: Transfer | None = None
+
+    @property
+    def mtok(self) -> int:
+        """How much it moves."""
+        return sum(leg.amount_mtok for leg in self.legs if leg.amount_mtok > 0)
 
 
 def find_earlier(
@@ -52,28 +68,6 @@ def find_earlier(
     return earlier
 
 
-def take_in_burn_order(account: Account, mtok: int | None, now: datetime) -> list[Part]:
-    """Choose unexpired lots worth `mtok` (None: all that is available) as spending would. The account must be locked.
-
-    Raises InsufficientTokens if there is less.
-    """
-    alive = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
-    lots = Lot.objects.filter(alive, account=account, spent=False, posted_mtok__gt=F("held_mtok"))
-    parts, missing = [], mtok
-    for lot in lots.select_related("grant").order_by(
-        "priority", F("expires_at").asc(nulls_last=True), "granted_at", "id"
-    ):
-        free = lot.posted_mtok - lot.held_mtok
-        taken = free if missing is None else min(free, missing)
-        if taken:
-            parts.append(Part(lot, taken))
-        if missing is not None:
-            missing -= taken
-    if missing:
-        raise InsufficientTokens(sum(part.mtok for part in parts))
-    return parts
-
-
 def post(
     *,
     kind: TransferKind,
@@ -86,44 +80,101 @@ def post(
     actor: object = None,
 ) -> Transfer:
     """Write one transfer with its entries, and move lots and balances along. All accounts must be locked."""
-    transfer = Transfer.objects.create(
-        organization_id=legs[0].account.organization_id,
-        created_at=now,
-        kind=kind,
-        path=list(path),
-        idempotency_key=idempotency_key,
-        reference=reference,
-        reason=reason,
-        actor=str(actor or ""),
+    draft = Draft(kind, legs, tuple(path), idempotency_key, reference, reason)
+    return post_all([draft], now=now, actor=actor)[0]
+
+
+def post_all(drafts: Sequence[Draft], *, now: datetime, actor: object = None) -> list[Transfer]:
+    """Write transfers with their entries, and move lots, balances and draws along: five statements, however many.
+
+    All accounts, those on the paths too, must be locked.
+    """
+    if not drafts:
+        return []
+    organization_id = drafts[0].legs[0].account.organization_id
+    transfers = Transfer.objects.bulk_create(
+        Transfer(
+            id=new_id(),
+            organization_id=organization_id,
+            created_at=now,
+            kind=draft.kind,
+            path=list(draft.path),
+            reverses=draft.reverses,
+            idempotency_key=draft.idempotency_key,
+            reference=draft.reference,
+            reason=draft.reason,
+            actor=str(actor or ""),
+        )
+        for draft in drafts
     )
     Entry.objects.bulk_create(
         Entry(
-            organization_id=transfer.organization_id,
+            organization_id=organization_id,
             created_at=now,
             transfer=transfer,
             account=leg.account,
             grant=leg.grant,
             amount_mtok=leg.amount_mtok,
         )
-        for leg in legs
+        for transfer, draft in zip(transfers, drafts, strict=True)
+        for leg in draft.legs
     )
-    for leg in legs:
-        if leg.account.kind not in SYSTEM_KINDS:
-            _move_lot(leg, now)
-        Account.objects.filter(id=leg.account.id).update(posted_mtok=F("posted_mtok") + leg.amount_mtok)
-    return transfer
+    _move_lots(drafts, organization_id, now)
+    _move_balances(drafts)
+    return transfers
 
 
-def _move_lot(leg: Leg, now: datetime) -> None:
-    lots = Lot.objects.filter(account=leg.account, grant=leg.grant)
-    if not lots.update(posted_mtok=F("posted_mtok") + leg.amount_mtok):
-        Lot.objects.create(
-            organization_id=leg.account.organization_id,
-            created_at=now,
-            account=leg.account,
-            grant=leg.grant,
-            posted_mtok=leg.amount_mtok,
-            priority=leg.grant.priority,
-            expires_at=leg.grant.expires_at,
-            granted_at=leg.grant.created_at,
-        )
+# A negative amount cannot be inserted for ON CONFLICT to add it: the row's own constraint looks first.
+_TAKE_FROM_LOTS = """
+UPDATE billing_lot l SET posted_mtok = l.posted_mtok + d.mtok
+FROM unnest(%(accounts)s::uuid[], %(grants)s::uuid[], %(mtok)s::bigint[]) AS d (account_id, grant_id, mtok)
+WHERE l.org_id = %(org)s AND l.account_id = d.account_id AND l.grant_id = d.grant_id
+"""
+_ADD_TO_LOTS = """
+INSERT INTO billing_lot (
+    id, org_id, created_at, account_id, grant_id, posted_mtok, held_mtok, priority, expires_at, granted_at
+)
+SELECT tokensight_new_id(), g.org_id, %(now)s, d.account_id, g.id, d.mtok, 0, g.priority, g.expires_at, g.created_at
+FROM unnest(%(accounts)s::uuid[], %(grants)s::uuid[], %(mtok)s::bigint[]) AS d (account_id, grant_id, mtok)
+JOIN billing_grant g ON g.org_id = %(org)s AND g.id = d.grant_id
+ON CONFLICT (org_id, account_id, grant_id) DO UPDATE SET posted_mtok = billing_lot.posted_mtok + excluded.posted_mtok
+"""
+_MOVE_BALANCES = """
+UPDATE billing_account a
+SET posted_mtok = a.posted_mtok + d.posted, drawn_mtok = a.drawn_mtok + d.drawn, revision = a.revision + 1
+FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS d (id, posted, drawn)
+WHERE a.id = d.id
+"""
+
+
+def _move_lots(drafts: Sequence[Draft], organization_id: uuid.UUID, now: datetime) -> None:
+    net: dict[tuple[uuid.UUID, uuid.UUID], int] = defaultdict(int)
+    for draft in drafts:
+        for leg in draft.legs:
+            if leg.account.kind not in SYSTEM_KINDS:
+                net[leg.account.id, leg.grant.id] += leg.amount_mtok
+    with connection.cursor() as cursor:
+        for statement, sign in ((_TAKE_FROM_LOTS, -1), (_ADD_TO_LOTS, 1)):
+            moved = {place: mtok for place, mtok in net.items() if mtok * sign > 0}
+            if moved:
+                parameters: dict[str, Any] = {
+                    "org": organization_id,
+                    "now": now,
+                    "accounts": [account_id for account_id, _ in moved],
+                    "grants": [grant_id for _, grant_id in moved],
+                    "mtok": list(moved.values()),
+                }
+                cursor.execute(statement, parameters)
+
+
+def _move_balances(drafts: Sequence[Draft]) -> None:
+    posted: dict[uuid.UUID, int] = defaultdict(int)
+    drawn: dict[uuid.UUID, int] = defaultdict(int)
+    for draft in drafts:
+        for leg in draft.legs:
+            posted[leg.account.id] += leg.amount_mtok
+        for account_id in draft.path:
+            drawn[account_id] += DRAWS[draft.kind] * draft.mtok
+    ids = sorted(posted.keys() | drawn.keys())
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVE_BALANCES, [ids, [posted[id_] for id_ in ids], [drawn[id_] for id_ in ids]])

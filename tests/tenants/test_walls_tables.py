@@ -36,6 +36,7 @@ PLATFORM_TABLES = {
     "django_content_type": "Django's",
     "django_migrations": "Django's",
     "django_session": "persons' sessions",
+    "billing_package": "what the platform sells",
     "billing_pricebook": "the platform's prices",
     "detection_model": "the platform's catalogue",
     "detection_modelversion": "the platform's catalogue",

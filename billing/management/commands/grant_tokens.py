@@ -8,13 +8,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from billing.enums import GrantSource
+from billing.errors import LedgerError
 from billing.services.accounts import open_wallet
-from billing.services.grants import issue_grant
+from billing.services.grants import give_tokens
 from tenants.actors import Actor, ActorKind
 from tenants.identifiers import new_id
 from tenants.models import Organization
-from tenants.scope import organization_scope, platform_scope
-from tenants.services import audit
+from tenants.scope import platform_scope
 
 
 class Command(BaseCommand):
@@ -39,31 +39,20 @@ class Command(BaseCommand):
             raise CommandError(f"There is no organization {options['organization']!r}.")
         open_wallet(organization.id)
         days = options["expires_in_days"]
-        staff = options["actor"] or "staff"
-        with organization_scope(organization.id):
-            grant = issue_grant(
+        try:
+            grant = give_tokens(
                 organization_id=organization.id,
                 tokens_mtok=mtok,
                 source=GrantSource(options["source"]),
                 expires_at=None if days is None else now + timedelta(days=days),
                 priority=options["priority"],
                 reason=options["reason"],
-                actor=staff,
+                actor=Actor(ActorKind.PLATFORM, name=options["actor"] or "staff"),
                 idempotency_key=options["key"] or f"grant:{new_id()}",
                 now=now,
             )
-            # A run that repeats an earlier one gets that one's grant, of an earlier time, and has done nothing.
-            if grant.created_at == now:
-                audit.record(
-                    organization_id=organization.id,
-                    actor=Actor(ActorKind.PLATFORM, name=staff),
-                    action="grant.issued",
-                    target_kind="grant",
-                    target_id=grant.id,
-                    after={"mtok": mtok, "expires_at": grant.expires_at},
-                    reason=options["reason"],
-                    now=now,
-                )
+        except LedgerError as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(f"{organization.name} has grant {grant.id} of {options['tokens']} Tokens.")
 
 

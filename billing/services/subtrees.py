@@ -1,0 +1,107 @@
+"""Ending a project: everything that a team, with all that hangs below it, still has goes back at once."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+
+from billing.enums import AccountKind, AccountMode, TransferKind
+from billing.errors import AccountUnknown, NotNested
+from billing.models import Account, SubToken
+from billing.queries.credentials import forget_credentials
+from billing.queries.hanging import capped_between, places_above, places_below
+from billing.services.locks import lock_whatever, way_from
+from billing.services.pots import legs_between, pots_of
+from billing.services.transfers import Draft, post_all
+from tenants.actors import Actor
+from tenants.services import audit
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What came back (mtok), from how many accounts, what stays held for running calls, and who was revoked."""
+
+    reclaimed_mtok: int
+    accounts: int
+    held_mtok: int
+    revoked: list[SubToken]
+
+
+def reclaim_all(*, account_id: uuid.UUID, revoke: bool, actor: Actor, now: datetime, reason: str = "") -> Ending:
+    """Move the free Tokens of a pool and of all that hangs below it to where the pool's own came from.
+
+    All or nothing, one reclaim for each account that had something; grant and expiry are kept. Capped accounts below
+    get what they have drawn as their ceiling, so nothing there can spend any more, save what is held. With `revoke`,
+    all its sub-tokens end for good. The team and its pool stay and can be filled again. Doing it again moves nothing.
+
+    Needs the organization's scope; locks the pool, all below it, and those from its parent up to what pays for it.
+    Raises AccountUnknown, and NotNested for the wallet.
+    """
+    with transaction.atomic():
+        top = Account.objects.filter(id=account_id).first()
+        if top is None:
+            raise AccountUnknown("There is no such account.")
+        if top.parent is None:
+            raise NotNested("What the wallet has hangs below nothing that it could go back to.")
+        funding_id, path = way_from(top.parent)
+        accounts = lock_whatever(lambda: {funding_id, *path, *places_below(account_id)})
+        below = {id_: accounts[id_] for id_ in places_below(account_id)}
+        places = places_above(accounts)
+        funding = accounts[funding_id]
+        drafts = [
+            Draft(
+                TransferKind.RECLAIM,
+                legs_between(pot.account, funding, pot.take()),
+                path=capped_between(places, pot.account.id, funding_id),
+                reason=reason,
+            )
+            for pot in pots_of(below.values(), now).values()
+            if pot.free_mtok
+        ]
+        post_all(drafts, now=now, actor=actor)
+        capped = [account.id for account in below.values() if account.mode == AccountMode.CAPPED]
+        Account.objects.filter(id__in=capped).update(cap_mtok=F("drawn_mtok"), revision=F("revision") + 1)
+        revoked = _revoke(below, now) if revoke else []
+        ending = Ending(
+            reclaimed_mtok=sum(draft.mtok for draft in drafts),
+            accounts=len(drafts),
+            held_mtok=sum(account.held_mtok for account in below.values()),
+            revoked=revoked,
+        )
+        _record(top, ending, actor, reason, now)
+    return ending
+
+
+def _revoke(accounts: dict[uuid.UUID, Account], now: datetime) -> list[SubToken]:
+    living = SubToken.objects.select_for_update().filter(account_id__in=accounts, revoked_at=None)
+    revoked = list(living.order_by("id"))
+    SubToken.objects.filter(id__in=[sub_token.id for sub_token in revoked]).update(revoked_at=now)
+    Account.objects.filter(id__in=[sub_token.account_id for sub_token in revoked], closed_at=None).update(
+        closed_at=now, revision=F("revision") + 1
+    )
+    transaction.on_commit(forget_credentials)
+    return revoked
+
+
+def _record(top: Account, ending: Ending, actor: Actor, reason: str, now: datetime) -> None:
+    is_pool = top.kind == AccountKind.TEAM_POOL
+    audit.record(
+        organization_id=top.organization_id,
+        actor=actor,
+        action="pool.ended" if is_pool else "sub_token.ended",
+        target_kind="team" if is_pool else "sub_token",
+        target_id=top.team_id if is_pool and top.team_id else SubToken.objects.get(account=top).id,
+        after={
+            "name": top.label,
+            "mtok": ending.reclaimed_mtok,
+            "accounts": ending.accounts,
+            "held_mtok": ending.held_mtok,
+            "revoked": [f"{sub_token.name} ({sub_token.prefix})" for sub_token in ending.revoked],
+        },
+        reason=reason,
+        now=now,
+    )
