@@ -12,10 +12,10 @@ from django.db.models import F
 from billing.enums import AccountKind, AccountMode, TransferKind
 from billing.errors import AccountUnknown, NotNested
 from billing.models import Account, SubToken
-from billing.queries.credentials import forget_credentials
 from billing.queries.hanging import capped_between, places_above, places_below
 from billing.services.locks import lock_whatever, way_from
 from billing.services.pots import legs_between, pots_of
+from billing.services.sub_token_life import revoke_sub_tokens
 from billing.services.transfers import Draft, post_all
 from tenants.actors import Actor
 from tenants.services import audit
@@ -65,7 +65,7 @@ def reclaim_all(*, account_id: uuid.UUID, revoke: bool, actor: Actor, now: datet
         post_all(drafts, now=now, actor=actor)
         capped = [account.id for account in below.values() if account.mode == AccountMode.CAPPED]
         Account.objects.filter(id__in=capped).update(cap_mtok=F("drawn_mtok"), revision=F("revision") + 1)
-        revoked = _revoke(below, now) if revoke else []
+        revoked = _revoke(below, reason, actor, now) if revoke else []
         ending = Ending(
             reclaimed_mtok=sum(draft.mtok for draft in drafts),
             accounts=len(drafts),
@@ -76,15 +76,9 @@ def reclaim_all(*, account_id: uuid.UUID, revoke: bool, actor: Actor, now: datet
     return ending
 
 
-def _revoke(accounts: dict[uuid.UUID, Account], now: datetime) -> list[SubToken]:
-    living = SubToken.objects.select_for_update().filter(account_id__in=accounts, revoked_at=None)
-    revoked = list(living.order_by("id"))
-    SubToken.objects.filter(id__in=[sub_token.id for sub_token in revoked]).update(revoked_at=now)
-    Account.objects.filter(id__in=[sub_token.account_id for sub_token in revoked], closed_at=None).update(
-        closed_at=now, revision=F("revision") + 1
-    )
-    transaction.on_commit(forget_credentials)
-    return revoked
+def _revoke(accounts: dict[uuid.UUID, Account], reason: str, actor: Actor, now: datetime) -> list[SubToken]:
+    living = SubToken.objects.filter(account_id__in=accounts, revoked_at=None).values_list("id", flat=True)
+    return revoke_sub_tokens(sub_token_ids=list(living), reason=reason, actor=actor, now=now).changed
 
 
 def _record(top: Account, ending: Ending, actor: Actor, reason: str, now: datetime) -> None:
