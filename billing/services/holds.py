@@ -16,6 +16,7 @@ from billing.errors import (
     AccountExpired,
     AccountUnknown,
     AmountInvalid,
+    HourlyLimitExceeded,
     IdempotencyMismatch,
     InsufficientTokens,
     LedgerError,
@@ -66,8 +67,9 @@ def place_hold(
 ) -> PlacedHold:
     """Set Tokens of an account aside until `deadline`, once per idempotency key.
 
-    Opens its own scope; locks the account, the capped ones above it and the one that pays. Raises AmountInvalid,
-    AccountUnknown, AccountClosed, AccountExpired, QuotaExceeded, InsufficientTokens, IdempotencyMismatch.
+    Opens its own scope; locks the account, the capped ones above it and the one that pays, then the limits that bind
+    it. Raises AmountInvalid, AccountUnknown, AccountClosed, AccountExpired, QuotaExceeded, HourlyLimitExceeded,
+    InsufficientTokens, IdempotencyMismatch.
     """
     if amount_mtok <= 0:
         raise AmountInvalid("At least a thousandth of a Token must be held.")
@@ -94,6 +96,8 @@ def _refusal(outcome: str, available_mtok: int) -> LedgerError:
             return InsufficientTokens(available_mtok)
         case HoldOutcome.QUOTA_EXCEEDED:
             return QuotaExceeded(available_mtok)
+        case HoldOutcome.HOURLY_LIMIT_EXCEEDED:
+            return HourlyLimitExceeded(available_mtok)
         case HoldOutcome.ACCOUNT_CLOSED:
             return AccountClosed("The account is closed.")
         case HoldOutcome.ACCOUNT_EXPIRED:
