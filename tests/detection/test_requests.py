@@ -298,7 +298,7 @@ def test_a_call_is_one_statement(caller: Caller, monkeypatch: pytest.MonkeyPatch
     with CaptureQueriesContext(connection) as queries:
         caller.send(prefer="respond-async")
     assert [query["sql"].split("(")[0] for query in queries] == [
-        "SELECT outcome, available_mtok, job_id FROM detection_admit"
+        "SELECT outcome, available_mtok, job_id, refusal FROM detection_admit"
     ]
 
 
