@@ -55,9 +55,34 @@ class HoldOutcome(models.TextChoices):
     DUPLICATE = "duplicate"
     INSUFFICIENT_TOKENS = "insufficient_tokens"
     QUOTA_EXCEEDED = "quota_exceeded"
+    HOURLY_LIMIT_EXCEEDED = "hourly_limit_exceeded"
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_EXPIRED = "account_expired"
     ACCOUNT_UNKNOWN = "account_unknown"
+
+
+class LimitPeriod(models.TextChoices):
+    """How long a limit of Tokens counts before it begins anew: calendar hours, days and months in UTC, or for ever."""
+
+    HOUR = "hour", _("Hour")
+    DAY = "day", _("Day")
+    MONTH = "month", _("Month")
+    TOTAL = "total", _("In all")
+
+
+class Level(models.TextChoices):
+    """Whose limit it is."""
+
+    ORGANIZATION = "organization", _("Organization")
+    TEAM = "team", _("Team")
+    SUB_TOKEN = "sub_token", _("Sub-token")
+
+
+LEVEL_OF_KIND = {
+    AccountKind.ORG_WALLET: Level.ORGANIZATION,
+    AccountKind.TEAM_POOL: Level.TEAM,
+    AccountKind.SUB_TOKEN: Level.SUB_TOKEN,
+}
 
 
 class ResolveOutcome(models.TextChoices):

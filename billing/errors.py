@@ -16,11 +16,18 @@ class InsufficientTokens(LedgerError):
 
 
 class QuotaExceeded(LedgerError):
-    """A cap on the account's way has less room than was asked for; `available_mtok` says how much."""
+    """A cap on the account's way, or a limit that binds it, has less room than was asked for.
+
+    `available_mtok` is what its Tokens and caps leave it.
+    """
 
     def __init__(self, available_mtok: int) -> None:
-        super().__init__(f"The cap leaves room for {available_mtok} mtok only.")
+        super().__init__(f"Its limits leave no room; {available_mtok} mtok are available.")
         self.available_mtok = available_mtok
+
+
+class HourlyLimitExceeded(QuotaExceeded):
+    """The limit of Tokens per hour of the account, or of one above it, has less room than was asked for."""
 
 
 class AccountUnknown(LedgerError):

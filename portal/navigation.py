@@ -36,25 +36,33 @@ SECTIONS = (
         (
             Page("overview", _("Overview"), "layout-dashboard", P.ORGANIZATION_VIEW, "home dashboard balance"),
             Page("playground", _("Playground"), "photo-scan", P.PLAYGROUND_RUN, "detect try image"),
-            Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),
         ),
     ),
     Section(
         _("Tokens"),
         (
             Page("sub_tokens", _("Sub-tokens"), "key", P.SUB_TOKENS_VIEW, "credentials secrets api keys"),
-            Page("ledger", _("Ledger"), "arrows-exchange", P.LEDGER_VIEW, "transfers entries"),
             Page("grants", _("Grants"), "coins", P.GRANTS_VIEW, "top up buy packages"),
+            Page("ledger", _("Ledger"), "arrows-exchange", P.LEDGER_VIEW, "transfers entries"),
         ),
+    ),
+    Section(
+        _("Insight"),
+        (Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),),
     ),
     Section(
         _("Organization"),
         (
             Page("members", _("Members"), "users", P.MEMBERS_VIEW, "people roles invite"),
             Page("teams", _("Teams"), "hierarchy-2", P.ORGANIZATION_VIEW, "projects pools"),
+            Page("organization_settings", _("Settings"), "settings", P.ORGANIZATION_MANAGE, "name"),
+        ),
+    ),
+    Section(
+        _("Automation and proof"),
+        (
             Page("management_keys", _("Management keys"), "shield-lock", P.MANAGEMENT_KEYS_MANAGE, "api admin"),
             Page("audit_events", _("Audit log"), "history", P.AUDIT_VIEW, "events who did what"),
-            Page("organization_settings", _("Settings"), "settings", P.ORGANIZATION_MANAGE, "name"),
         ),
     ),
 )

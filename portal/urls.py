@@ -9,7 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
-    path("v1/openapi.json", openapi_document),
+    path("v1/openapi.json", openapi_document, name="openapi"),
     path("v1/", include("tenants.api.urls")),
     path("v1/", include("billing.api.urls")),
     path("v1/", include("detection.api.urls")),

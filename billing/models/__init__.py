@@ -2,6 +2,7 @@ from billing.models.accounts import Account
 from billing.models.checks import LedgerCheck
 from billing.models.grants import Grant, Lot
 from billing.models.holds import DailyBurn, Hold
+from billing.models.limits import Limits, LimitWindow
 from billing.models.packages import Package
 from billing.models.price_books import PriceBook
 from billing.models.sub_tokens import RetiredSecret, SubToken
@@ -14,6 +15,8 @@ __all__ = [
     "Grant",
     "Hold",
     "LedgerCheck",
+    "LimitWindow",
+    "Limits",
     "Lot",
     "Package",
     "PriceBook",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -14,6 +15,9 @@ class Account(TenantModel):
     on it takes lots of its nearest ring-fenced ancestor, and `drawn_mtok` counts what was taken through it (holds,
     captures, and allocations to accounts below, less what came back). Parent and mode never change. Balances change
     only under this row's lock, together with the lots; whoever needs several accounts locks them once, by id.
+
+    `limited_by` lists the accounts from this one upward that have limits of Tokens (billing/services/limits.py); null
+    where there is none, so that a call learns with its own row whether it has to look.
     """
 
     kind = models.CharField(max_length=16, choices=AccountKind.choices)
@@ -29,6 +33,7 @@ class Account(TenantModel):
     closed_at = models.DateTimeField(null=True, blank=True)
     # How often Tokens or ceiling were changed by anything but spending: what a preview was worked out on.
     revision = models.BigIntegerField(default=0, db_default=0, editable=False)
+    limited_by = ArrayField(models.UUIDField(), null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -46,6 +47,8 @@ class Hold(TenantModel):
         indexes = [
             models.Index(fields=["deadline"], condition=Q(status=HoldStatus.HELD), name="hold_open_by_deadline"),
             models.Index(fields=["account"], condition=Q(status=HoldStatus.HELD), name="hold_open_by_account"),
+            # For limits that are set in mid-period; it costs a new hold next to nothing.
+            BrinIndex(fields=["created_at"], name="hold_by_time"),
         ]
 
     def __str__(self) -> str:

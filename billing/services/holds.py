@@ -16,6 +16,7 @@ from billing.errors import (
     AccountExpired,
     AccountUnknown,
     AmountInvalid,
+    HourlyLimitExceeded,
     IdempotencyMismatch,
     InsufficientTokens,
     LedgerError,
@@ -66,8 +67,9 @@ def place_hold(
 ) -> PlacedHold:
     """Set Tokens of an account aside until `deadline`, once per idempotency key.
 
-    Opens its own scope; locks the account, the capped ones above it and the one that pays. Raises AmountInvalid,
-    AccountUnknown, AccountClosed, AccountExpired, QuotaExceeded, InsufficientTokens, IdempotencyMismatch.
+    Opens its own scope; locks the account, the capped ones above it and the one that pays, then the limits that bind
+    it. Raises AmountInvalid, AccountUnknown, AccountClosed, AccountExpired, QuotaExceeded, HourlyLimitExceeded,
+    InsufficientTokens, IdempotencyMismatch.
     """
     if amount_mtok <= 0:
         raise AmountInvalid("At least a thousandth of a Token must be held.")
@@ -94,12 +96,36 @@ def _refusal(outcome: str, available_mtok: int) -> LedgerError:
             return InsufficientTokens(available_mtok)
         case HoldOutcome.QUOTA_EXCEEDED:
             return QuotaExceeded(available_mtok)
+        case HoldOutcome.HOURLY_LIMIT_EXCEEDED:
+            return HourlyLimitExceeded(available_mtok)
         case HoldOutcome.ACCOUNT_CLOSED:
             return AccountClosed("The account is closed.")
         case HoldOutcome.ACCOUNT_EXPIRED:
             return AccountExpired("The account's time is over.")
         case _:
             return AccountUnknown("There is no such account to spend from.")
+
+
+def lock_for_resolving(*, hold_ids: Iterable[uuid.UUID]) -> None:
+    """Lock all accounts that capturing and releasing these holds involves, in order of id.
+
+    For a transaction that both captures and releases: one lock for each of them could meet another transaction's in a
+    circle. Runs in the caller's transaction.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_FOR_RESOLVING, [list(hold_ids)])
+
+
+_LOCK_FOR_RESOLVING = """
+WITH hold AS (SELECT org_id, funding_id, path FROM billing_hold WHERE id = ANY (%s::uuid[]))
+SELECT FROM billing_account
+WHERE id IN (
+    SELECT funding_id FROM hold
+    UNION SELECT unnest(path) FROM hold
+    UNION SELECT sink.id FROM billing_account sink JOIN hold ON hold.org_id = sink.org_id WHERE sink.kind = 'consumed'
+)
+ORDER BY id FOR NO KEY UPDATE
+"""
 
 
 def capture_holds(*, captures: Sequence[Capture], now: datetime) -> dict[uuid.UUID, CaptureResult]:

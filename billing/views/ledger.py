@@ -11,12 +11,15 @@ from typing import Any
 from django import forms
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, Entry, Transfer
 from billing.queries.ledger import last_check, transfers
+from tenants.actors import PLATFORM, ActorKind
 from tenants.days import DayField
+from tenants.queries.actors import actor_names
 from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
@@ -28,12 +31,14 @@ CSV_BATCH = 500
 class LedgerFilter(forms.Form):
     """What of the journal is shown. Days are UTC; both ends are included."""
 
-    kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("All")), *TransferKind.choices])
-    account = forms.ModelChoiceField(
-        label=_("Account"), required=False, queryset=Account.objects.none(), empty_label=_("All")
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"), required=False, choices=[("", gettext_lazy("All")), *TransferKind.choices]
     )
-    since = DayField(label=_("From"), required=False)
-    until = DayField(label=_("To"), required=False)
+    account = forms.ModelChoiceField(
+        label=gettext_lazy("Account"), required=False, queryset=Account.objects.none(), empty_label=gettext_lazy("All")
+    )
+    since = DayField(label=gettext_lazy("From"), required=False)
+    until = DayField(label=gettext_lazy("To"), required=False)
     cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -54,22 +59,31 @@ class LedgerFilter(forms.Form):
 
 @dataclass(frozen=True)
 class Movement:
-    """A transfer as one line: so much (mtok), from these accounts to those."""
+    """A transfer as one line: so much (mtok), from these accounts to those, moved by `actor` (a name, or nothing)."""
 
     transfer: Transfer
     mtok: int
     sources: str
     targets: str
     entries: list[Entry]
+    actor: str
 
 
-def movement(transfer: Transfer) -> Movement:
-    """Sum up a transfer whose entries are prefetched."""
+def movement(transfer: Transfer, names: dict[str, str]) -> Movement:
+    """Sum up a transfer whose entries are prefetched; `names` as `actor_names` returns them."""
     entries = list(transfer.entries.all())
     taken = dict.fromkeys(str(entry.account) for entry in entries if entry.amount_mtok < 0)
     given = dict.fromkeys(str(entry.account) for entry in entries if entry.amount_mtok > 0)
     mtok = sum(entry.amount_mtok for entry in entries if entry.amount_mtok > 0)
-    return Movement(transfer, mtok, ", ".join(taken), ", ".join(given), entries)
+    return Movement(transfer, mtok, ", ".join(taken), ", ".join(given), entries, _actor(transfer.actor, names))
+
+
+def _actor(actor: str, names: dict[str, str]) -> str:
+    if actor == str(PLATFORM):
+        return _("the platform")
+    if actor.startswith(f"{ActorKind.USER}:"):
+        return names.get(actor) or _("somebody who has left")
+    return names.get(actor, actor)
 
 
 @console_page("ledger.view")
@@ -79,10 +93,11 @@ def ledger(request: ConsoleRequest) -> HttpResponse:
     found = transfers(request.organization.id, **form.criteria())
     cursor = form.cleaned_data.get("cursor") if form.is_bound else None
     rows = list((found.filter(id__lt=cursor) if cursor else found)[: PAGE + 1])
+    names = actor_names(row.actor for row in rows)
     context = {
         "form": form,
         "filtered": any(form.criteria().values()),
-        "movements": [movement(row) for row in rows[:PAGE]],
+        "movements": [movement(row, names) for row in rows[:PAGE]],
         "next_cursor": rows[PAGE - 1].id if len(rows) > PAGE else None,
         "first": not cursor,
         "check": last_check(request.organization.id),

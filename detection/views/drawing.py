@@ -42,12 +42,19 @@ def drawing(predictions: Sequence[dict[str, Any]], *, width: int, height: int) -
     """Return the drawing of predictions as the API answers them."""
     font_size = max(width, height) / 44
     boxes = []
+    named: list[tuple[float, float]] = []
     ranked = sorted(predictions, key=lambda prediction: -prediction["confidence"])
     for number, prediction in enumerate(ranked, start=1):
         x1, y1, x2, y2 = prediction["bbox"]
-        above = y1 - font_size * 0.4
         percent = f"{prediction['confidence'] * 100:.1f}"
-        sticks_out = x1 + LETTER_WIDTH * font_size * len(f"{prediction['class_name']} {percent}") > width
+        length = LETTER_WIDTH * font_size * len(f"{prediction['class_name']} {percent}")
+        sticks_out = x1 + length > width
+        left = x2 - length if sticks_out else x1
+        above, below = y1 - font_size * 0.4, y2 + font_size * 1.1
+        # Where boxes lie over each other, the less sure one is named below.
+        taken = any(abs(left - x) < length and abs(above - y) < font_size for x, y in named)
+        label_y = above if above > font_size and not taken else below
+        named.append((left, label_y))
         boxes.append(
             DrawnBox(
                 number=number,
@@ -61,7 +68,7 @@ def drawing(predictions: Sequence[dict[str, Any]], *, width: int, height: int) -
                 # A label that would stick out at the right ends with the box; at the top, it goes below.
                 label_x=round(x2 if sticks_out else x1, 1),
                 label_anchor="end" if sticks_out else "start",
-                label_y=round(above if above > font_size else y2 + font_size * 1.1, 1),
+                label_y=round(label_y, 1),
                 colour=prediction["class_id"] % COLOURS,
             )
         )

@@ -56,21 +56,24 @@ def tokens(mtok: int | None, style: str = "") -> SafeString | str:
 
 
 @register.filter
-def local_time(moment: datetime | None) -> SafeString | str:
-    """Return a `<time>` in UTC that the browser shows in the reader's zone."""
+def local_time(moment: datetime | None, style: str = "") -> SafeString | str:
+    """Return a `<time>` in UTC that the browser shows in the reader's zone and language; None is an en dash.
+
+    No style: to the minute. "seconds": to the second, where the order of events matters. "day": the day alone.
+    """
     if moment is None:
         return "–"
     utc = timezone.localtime(moment)
-    words = utc.strftime("%Y-%m-%d %H:%M:%S")
-    return format_html('<time datetime="{}" data-local>{} UTC</time>', utc.isoformat(), words)
+    words = utc.strftime({"day": "%Y-%m-%d", "seconds": "%Y-%m-%d %H:%M:%S"}.get(style, "%Y-%m-%d %H:%M"))
+    return format_html('<time datetime="{}" data-local="{}">{} UTC</time>', utc.isoformat(), style, words)
 
 
 @register.filter
 def milliseconds(duration: float | None) -> str:
-    """Return a duration of milliseconds for reading: 0.4 ms, 44 ms, 1.24 s."""
+    """Return a duration of milliseconds for reading: 0 ms, 0.4 ms, 44 ms, 1.24 s."""
     if duration is None:
         return "–"
-    if duration < 10:
+    if 0 < duration < 10:
         return f"{duration:.1f} ms"
     return f"{duration:.0f} ms" if duration < 1000 else f"{duration / 1000:.2f} s"
 
@@ -108,7 +111,8 @@ def chart(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Draw a chart, with the same numbers as a table for screen readers.
 
     `name` is unique on the page. `spec`: title (the finding), lead?, kind ("line" | "bars" | "bars-across"), unit,
-    labels, series ([{"name", "values"}], as long as labels), short?, stacked?.
+    labels, series ([{"name", "values"}], as long as labels), short?, stacked?, steps? (a line that
+    holds its value until the next).
     """
     rows = [
         (label, *(series["values"][index] for series in spec["series"])) for index, label in enumerate(spec["labels"])

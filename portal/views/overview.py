@@ -58,6 +58,7 @@ def left_chart(days: list[Day]) -> dict[str, Any]:
         "kind": "line",
         "unit": "Tok",
         "short": True,
+        "steps": True,
         "labels": _labels(days),
         "series": [{"name": _("Left at the day's end"), "values": [day.posted_mtok / 1000 for day in days]}],
     }

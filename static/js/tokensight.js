@@ -36,6 +36,17 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// "/" goes to the first field of the page's filter.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, select, textarea, dialog, [contenteditable]");
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing) return;
+  const filter = document.querySelector(".filters :is(input:not([type=hidden]), select)");
+  if (!filter) return;
+  event.preventDefault();
+  filter.focus();
+  filter.select?.();
+});
+
 // Copy buttons: data-copy names the element whose text is copied.
 on("click", "[data-copy]", async (button) => {
   const source = document.getElementById(button.dataset.copy);
@@ -88,14 +99,19 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 // Times are sent in UTC and shown in the reader's zone; the server's words stay for those without JavaScript.
+const day = { month: "short", day: "numeric" };
+const minute = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const styles = { "": { ...day, ...minute }, seconds: { ...day, ...minute, second: "2-digit" }, day };
 const localTimes = (root) => {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, {
-    dateStyle: "medium",
-    timeStyle: "medium",
-    hourCycle: "h23",
-  });
+  const { lang } = document.documentElement;
+  const thisYear = new Date().getFullYear();
   for (const element of root.querySelectorAll("time[data-local]")) {
-    element.textContent = format.format(new Date(element.dateTime));
+    const moment = new Date(element.dateTime);
+    // The year is told only where it is not this one; the whole moment, with its zone, is under the pointer.
+    const year = moment.getFullYear() === thisYear ? {} : { year: "numeric" };
+    const words = new Intl.DateTimeFormat(lang, { ...styles[element.dataset.local], ...year });
+    element.textContent = words.format(moment);
+    element.title = moment.toLocaleString(lang, { dateStyle: "full", timeStyle: "long" });
     element.removeAttribute("data-local");
   }
 };

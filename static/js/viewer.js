@@ -13,6 +13,12 @@ function setUp(viewer) {
   viewer.addEventListener("pointerleave", () => light(null));
   viewer.addEventListener("focusin", (event) => light(lit(event)));
   viewer.addEventListener("focusout", () => light(null));
+  // Labels are as large as the page's text, however small the picture is drawn.
+  const fit = () => {
+    const size = Math.max(11, Math.min(14, svg.clientWidth / 44)) * (svg.viewBox.baseVal.width / (svg.clientWidth || 1));
+    for (const label of svg.querySelectorAll("text")) label.setAttribute("font-size", size);
+  };
+  new ResizeObserver(fit).observe(svg);
   const slider = viewer.querySelector("[data-confidence]");
   if (!slider) return;
   const filter = () => {

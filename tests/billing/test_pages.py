@@ -16,9 +16,10 @@ from billing.queries.burn import Level, Standing, burn_down, runway_days, standi
 from billing.queries.credentials import credential_for_secret
 from billing.services.holds import Capture, capture_holds
 from tenants.identifiers import new_id
-from tenants.models import Organization, User
+from tenants.models import Membership, Organization, User
 from tenants.scope import organization_scope, platform_scope
 from tests.factories.billing import make_account, make_grant, make_hold, make_wallet
+from tests.factories.tenants import make_membership
 
 pytestmark = pytest.mark.django_db
 
@@ -182,3 +183,14 @@ def test_the_burn_down_ends_with_what_is_posted_and_steps_with_grants_and_captur
         days = burn_down(7, now)
     assert [day.posted_mtok for day in days] == [0, 50_000, 50_000, 50_000, 30_000, 30_000, 30_000]
     assert [day.burned_mtok for day in days] == [0, 0, 0, 0, 20_000, 0, 0]
+
+
+def test_the_journal_calls_its_actors_by_name(client_of_alice: Client, alice: User, alpha: Organization) -> None:
+    make(client_of_alice, alpha)
+    journal = f"/o/{alpha.slug}/ledger/?kind=allocation"
+    assert f">{alice.email}</span>" in client_of_alice.get(journal).content.decode()
+    other = make_membership(alpha, role="owner").user
+    with platform_scope("test"):
+        Membership.objects.filter(user=alice).delete()
+    client_of_alice.force_login(other)
+    assert "somebody who has left" in client_of_alice.get(journal).content.decode()

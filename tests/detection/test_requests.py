@@ -31,7 +31,7 @@ ASYNC = {"Prefer": "respond-async"}
 
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "call", lambda *_: None)
+    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
 
 
 def code_of(response: Any) -> str:
@@ -298,7 +298,7 @@ def test_a_call_is_one_statement(caller: Caller, monkeypatch: pytest.MonkeyPatch
     with CaptureQueriesContext(connection) as queries:
         caller.send(prefer="respond-async")
     assert [query["sql"].split("(")[0] for query in queries] == [
-        "SELECT outcome, available_mtok, job_id FROM detection_admit"
+        "SELECT outcome, available_mtok, job_id, refusal FROM detection_admit"
     ]
 
 

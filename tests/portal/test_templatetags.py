@@ -30,6 +30,8 @@ def test_tokens_carry_their_unit() -> None:
     assert tokens(700) == '<span class="token-amount">0.7<abbr class="token-unit" title="Tokens">Tok</abbr></span>'
 
 
-@pytest.mark.parametrize(("duration", "expected"), [(0.44, "0.4 ms"), (44.4, "44 ms"), (1240, "1.24 s"), (None, "–")])
+@pytest.mark.parametrize(
+    ("duration", "expected"), [(0.0, "0 ms"), (0.44, "0.4 ms"), (44.4, "44 ms"), (1240, "1.24 s"), (None, "–")]
+)
 def test_durations_keep_the_digits_that_matter(duration: float | None, expected: str) -> None:
     assert milliseconds(duration) == expected
