@@ -106,28 +106,6 @@ def _refusal(outcome: str, available_mtok: int) -> LedgerError:
             return AccountUnknown("There is no such account to spend from.")
 
 
-def lock_for_resolving(*, hold_ids: Iterable[uuid.UUID]) -> None:
-    """Lock all accounts that capturing and releasing these holds involves, in order of id.
-
-    For a transaction that both captures and releases: one lock for each of them could meet another transaction's in a
-    circle. Runs in the caller's transaction.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_FOR_RESOLVING, [list(hold_ids)])
-
-
-_LOCK_FOR_RESOLVING = """
-WITH hold AS (SELECT org_id, funding_id, path FROM billing_hold WHERE id = ANY (%s::uuid[]))
-SELECT FROM billing_account
-WHERE id IN (
-    SELECT funding_id FROM hold
-    UNION SELECT unnest(path) FROM hold
-    UNION SELECT sink.id FROM billing_account sink JOIN hold ON hold.org_id = sink.org_id WHERE sink.kind = 'consumed'
-)
-ORDER BY id FOR NO KEY UPDATE
-"""
-
-
 def capture_holds(*, captures: Sequence[Capture], now: datetime) -> dict[uuid.UUID, CaptureResult]:
     """Burn a batch of holds in one go, each once, and return what became of each by hold id.
 

@@ -6,7 +6,9 @@ Rings for the same kind of job are one ring until a worker has heard it: a flood
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
+import redis
 from celery import current_app
 
 from detection.services.redis import client
@@ -25,10 +27,20 @@ def ring(version_id: uuid.UUID, img_size: int, priority_class: int = 1) -> None:
 
     The jobs must be committed: a worker that has answered an earlier ring will look for them only once.
     """
-    if client().set(_key(version_id, img_size), b"", nx=True, px=UNANSWERED_MS):
-        current_app.send_task(
-            TASK, [str(version_id), img_size], queue=QUEUE, priority=priority_class, ignore_result=True, retry=False
-        )
+    if touch_in(client(), version_id, img_size):
+        call(version_id, img_size, priority_class)
+
+
+def touch_in(client: redis.Redis, version_id: uuid.UUID, img_size: int) -> Any:
+    """Say whether nobody else has rung yet, as one more command of `client`, which may be a pipeline: then `call`."""
+    return client.set(_key(version_id, img_size), b"", nx=True, px=UNANSWERED_MS)
+
+
+def call(version_id: uuid.UUID, img_size: int, priority_class: int) -> None:
+    """Send the message that a touched bell stands for."""
+    current_app.send_task(
+        TASK, [str(version_id), img_size], queue=QUEUE, priority=priority_class, ignore_result=True, retry=False
+    )
 
 
 def answer(version_id: uuid.UUID, img_size: int) -> None:

@@ -13,7 +13,7 @@ from billing.services import holds
 from detection.enums import JobStatus
 from detection.models import Job
 from detection.queries.jobs import find_job
-from detection.services import answers, blobs, results
+from detection.services import answers, results
 from tenants.api.problems import Problem
 from tenants.scope import organization_scope
 
@@ -56,7 +56,6 @@ def withdraw(
         document = answers.document(job)
     try:
         results.publish([document])
-        blobs.delete([job_id])
     except RedisError:
         log.warning("withdrawal_not_published", job=str(job_id))
     return True

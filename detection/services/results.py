@@ -7,14 +7,14 @@ makes the waiting request look there.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from django.conf import settings
 
 from billing.services import rate
-from detection.services import cache
+from detection.services import blobs, cache
 from detection.services.redis import client
 
 KEPT_SECONDS = 120
@@ -24,11 +24,11 @@ def _key(job_id: uuid.UUID | str) -> str:
     return f"result:{job_id}"
 
 
-def publish(documents: Iterable[dict[str, Any]]) -> None:
+def publish(documents: Sequence[dict[str, Any]]) -> None:
     """Hand over finished jobs (`answers.job_document`), and keep their answers for whoever asks the same again.
 
-    They no longer count as calls at a time of their sub-tokens. One round trip for all. Raises redis.RedisError; the
-    jobs are settled then all the same.
+    Their inputs are dropped, and they no longer count as calls at a time of their sub-tokens. One round trip for all.
+    Raises redis.RedisError; the jobs are settled then all the same.
     """
     with client().pipeline(transaction=False) as pipe:
         for document in documents:
@@ -38,6 +38,7 @@ def publish(documents: Iterable[dict[str, Any]]) -> None:
             rate.release_in(pipe, document["sub_token"], document["id"])
             if kept := cache.entry(document):
                 pipe.set(*kept, ex=settings.RESULT_CACHE_SECONDS)
+        blobs.delete_in(pipe, [document["id"] for document in documents])
         pipe.execute()
 
 

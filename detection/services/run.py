@@ -29,6 +29,7 @@ from detection.queries.jobs import find_job
 from detection.services import admission, answers, blobs, cache, doorbell, jobs, waiting
 from detection.services.inputs import ImageHeader, inspect_image
 from detection.services.parameters import Parameters, read_parameters
+from detection.services.redis import client
 from tenants.api.problems import Problem
 from tenants.identifiers import new_id
 from tenants.scope import organization_scope
@@ -223,8 +224,12 @@ def _answer_from_cache(job: Job, predictions: list[dict[str, Any]], started: flo
 
 def _hand_over(job: Job, image: bytes) -> None:
     try:
-        blobs.put(job.id, image)
-        doorbell.ring(job.model_version_id, job.img_size, job.priority_class)
+        with client().pipeline(transaction=False) as pipe:
+            blobs.put_in(pipe, job.id, image)
+            doorbell.touch_in(pipe, job.model_version_id, job.img_size)
+            *_, unheard = pipe.execute()
+        if unheard:
+            doorbell.call(job.model_version_id, job.img_size, job.priority_class)
     except (RedisError, OperationalError) as error:
         log.warning("job_not_handed_over", job=str(job.id), error=str(error))
         if not _take_back(job, "The image could not be handed to a worker."):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,11 @@ import structlog
 from django.db import connection
 from redis.exceptions import RedisError
 
-from billing.enums import ResolveOutcome
-from billing.services import holds
-from detection.enums import JobError, JobStatus
+from detection.enums import JobError
 from detection.models import Job
 from detection.queries import catalogue
-from detection.services import answers, blobs, results
+from detection.services import answers, results
 from tenants.identifiers import new_id
-from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 
@@ -49,22 +46,14 @@ class Outcome:
 
 
 def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> list[Document]:
-    """Finish a batch in one transaction and publish it; return the documents of the jobs that were still ours.
+    """Finish a batch in one statement and publish it; return the documents of the jobs that were still ours.
 
-    A success is charged its price, a failure nothing. Locks the jobs in order of id, then their accounts.
+    A success is charged its price, a failure nothing. Locks the jobs in order of id, then their accounts, then the sums
+    of usage. Needs no platform scope: detection_settle opens one for itself.
     """
-    by_id = {outcome.job_id: outcome for outcome in outcomes}
-    with platform_scope("settle jobs"):
-        rows = Job.objects.raw("SELECT * FROM detection_lock_running(%s::uuid[], %s)", [list(by_id), worker])
-        jobs = [job for job in rows if job.attempts == by_id[job.id].attempt]
-        for job in jobs:
-            outcome = by_id[job.id]
-            job.inference_ms = outcome.inference_ms
-            job.image_width = outcome.width or job.image_width
-            job.image_height = outcome.height or job.image_height
-            job.error_code, job.error_detail = outcome.error_code, outcome.error_detail
-            job.result = outcome.predictions
-        documents = _finish(jobs, now)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM detection_settle(%s, %s, %s)", [worker, _json(outcomes), now])
+        documents = _documents(cursor, outcomes)
     hand_over(documents)
     return documents
 
@@ -72,11 +61,14 @@ def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> lis
 def fail(jobs: Sequence[Job], *, code: JobError, detail: str, now: dt.datetime) -> list[Document]:
     """Fail jobs that the caller has locked in a platform scope, and give their holds back.
 
-    Returns what to `hand_over` once that transaction is committed. Locks their accounts.
+    Returns what to `hand_over` once that transaction is committed. Locks their accounts, then the sums of usage.
     """
-    for job in jobs:
-        job.error_code, job.error_detail, job.result = code, detail, None
-    return _finish(jobs, now)
+    if not jobs:
+        return []
+    outcomes = [Outcome(job.id, job.attempts, error_code=code, error_detail=detail) for job in jobs]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM detection_finish(%s, %s)", [_json(outcomes), now])
+        return _documents(cursor, outcomes)
 
 
 def hand_over(documents: Sequence[Document]) -> None:
@@ -85,69 +77,45 @@ def hand_over(documents: Sequence[Document]) -> None:
         return
     try:
         results.publish(documents)
-        blobs.delete([uuid.UUID(document["id"]) for document in documents])
     except RedisError:
         log.warning("results_not_published", jobs=[document["id"] for document in documents], exc_info=True)
 
 
-def _finish(jobs: Sequence[Job], now: dt.datetime) -> list[Document]:
-    if not jobs:
-        return []
-    given_back = [job.hold_id for job in jobs if job.error_code and job.hold_id]
-    if given_back and len(given_back) < len(jobs):
-        holds.lock_for_resolving(hold_ids=[job.hold_id for job in jobs if job.hold_id])
-    remaining = _capture([job for job in jobs if not job.error_code], now)
-    if given_back:
-        holds.release_holds(hold_ids=given_back, now=now)
-    for job in jobs:
-        job.status = JobStatus.FAILED if job.error_code else JobStatus.SUCCEEDED
-        job.finished_at, job.lease_expires_at = now, None
-        job.prediction_count = None if job.result is None else len(job.result)
-        job.total_ms = max(0.0, (now - job.created_at).total_seconds() * 1000)
-    _write(jobs)
-    return [
-        answers.job_document(job, model_name=name, version=version, remaining_mtok=remaining.get(job.id))
-        for job in jobs
-        for name, version in [catalogue.names_of(job.model_version_id)]
-    ]
+def _json(outcomes: Sequence[Outcome]) -> str:
+    return orjson.dumps(
+        [
+            {
+                "job_id": outcome.job_id,
+                "attempt": outcome.attempt,
+                "result": outcome.predictions,
+                "width": outcome.width,
+                "height": outcome.height,
+                "inference_ms": outcome.inference_ms,
+                "error_code": outcome.error_code,
+                "error_detail": outcome.error_detail,
+                "transfer_id": new_id(),
+            }
+            for outcome in outcomes
+        ]
+    ).decode()
 
 
-def _capture(jobs: Iterable[Job], now: dt.datetime) -> dict[uuid.UUID, int]:
-    """Charge jobs that succeeded; one whose hold ran out meanwhile fails instead. Returns what is left, by job id."""
-    held = {job.hold_id: job for job in jobs if job.hold_id}
-    captures = [
-        holds.Capture(hold_id=hold_id, mtok=job.price_mtok, transfer_id=new_id()) for hold_id, job in held.items()
-    ]
-    remaining = {}
-    for hold_id, result in (holds.capture_holds(captures=captures, now=now) if captures else {}).items():
-        job = held[hold_id]
-        if result.outcome in {ResolveOutcome.CAPTURED, ResolveOutcome.ALREADY_CAPTURED}:
-            job.charged_mtok = result.captured_mtok
-            remaining[job.id] = result.available_mtok
-        else:
-            log.warning("hold_not_captured", job=str(job.id), outcome=result.outcome)
-            job.result = None
-            job.error_code, job.error_detail = JobError.TIMED_OUT, "Its Tokens were no longer held when it was done."
-    return remaining
-
-
-_COLUMNS = (
-    "status",
-    "charged_mtok",
-    "inference_ms",
-    "total_ms",
-    "image_width",
-    "image_height",
-    "error_code",
-    "error_detail",
-    "result",
-    "prediction_count",
-    "finished_at",
-    "lease_expires_at",
-)
-
-
-def _write(jobs: Iterable[Job]) -> None:
-    rows = [{"id": job.id, **{name: getattr(job, name) for name in _COLUMNS}} for job in jobs]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT detection_finish(%s)", [orjson.dumps(rows).decode()])
+def _documents(cursor: Any, outcomes: Sequence[Outcome]) -> list[Document]:
+    names = [column.name for column in cursor.description]
+    results_of = {outcome.job_id: outcome.predictions for outcome in outcomes}
+    documents = []
+    for row in cursor.fetchall():
+        values = dict(zip(names, row, strict=True))
+        remaining = values.pop("remaining_mtok")
+        job = Job(
+            organization_id=values.pop("org_id"),
+            parameters=orjson.loads(values.pop("parameters")),
+            tags=orjson.loads(values.pop("tags")),
+            result=results_of[values["id"]],
+            **values,
+        )
+        if job.error_code == JobError.TIMED_OUT and job.result is not None:
+            log.warning("hold_not_captured", job=str(job.id))
+        name, version = catalogue.names_of(job.model_version_id)
+        documents.append(answers.job_document(job, model_name=name, version=version, remaining_mtok=remaining))
+    return documents

@@ -26,7 +26,7 @@ FRESH = {"Cache-Control": "no-cache"}
 
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+    monkeypatch.setattr(doorbell, "call", lambda *_: None)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_job_that_a_crash_of_the_database_took_costs_nothing(caller: Caller, m
             owner.execute("SET session_replication_role = replica")
             owner.execute("DELETE FROM detection_job")
 
-    monkeypatch.setattr(doorbell, "ring", crash)
+    monkeypatch.setattr(doorbell, "call", crash)
     response = caller.send(picture())
     assert (response.status_code, response.json()["code"]) == (503, "no_capacity")
     assert "nothing was charged" in response.json()["detail"]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 @pytest.fixture(autouse=True)
 def _nobody_else_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+    monkeypatch.setattr(doorbell, "call", lambda *_: None)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_worker_that_came_unbidden_is_waited_for(
         machine.started.wait(timeout=5)
         raise redis.ConnectionError("away")
 
-    monkeypatch.setattr(doorbell, "ring", away)
+    monkeypatch.setattr(doorbell, "call", away)
     response = caller.send()
     assert (response.status_code, response["Tokens-Used"]) == (200, "0.7")
     assert spent(caller, 700)

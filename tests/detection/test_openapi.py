@@ -44,7 +44,7 @@ EFFORT = effort(
 
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+    monkeypatch.setattr(doorbell, "call", lambda *_: None)
     settings.DETECT_WAIT_SECONDS = 0
 
 

@@ -31,7 +31,7 @@ ASYNC = {"Prefer": "respond-async"}
 
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "ring", lambda *_: None)
+    monkeypatch.setattr(doorbell, "call", lambda *_: None)
 
 
 def code_of(response: Any) -> str:

@@ -29,7 +29,7 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _no_rings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "ring", lambda *kind: None)
+    monkeypatch.setattr(doorbell, "call", lambda *kind: None)
 
 
 @pytest.fixture
