@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.utils.functional import Promise
@@ -70,6 +71,12 @@ class Change:
         return self.name == "mtok" or self.name.endswith("_mtok")
 
     @property
+    def is_moment(self) -> bool:
+        """Return whether the fact is a point in time."""
+        values = [value for value in (self.before, self.after) if value is not None]
+        return bool(values) and all(isinstance(value, datetime) for value in values)
+
+    @property
     def label(self) -> str:
         """Return the fact's name for people."""
         return str(FACTS.get(self.name, self.name))
@@ -78,10 +85,24 @@ class Change:
 def changes(event: AuditEvent) -> list[Change]:
     """Return the facts of an event: what changed, and what stayed to say whom it is about."""
     before, after = event.before or {}, event.after or {}
-    return [Change(name, _plain(before.get(name)), _plain(after.get(name))) for name in {**before, **after}]
+    facts = [Change(name, _plain(before.get(name)), _plain(after.get(name))) for name in {**before, **after}]
+    return [fact for fact in facts if fact.before not in (None, "") or fact.after not in (None, "")]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_plain(part)}" for name, part in value.items())
-    return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return ", ".join(str(_plain(part)) for part in value)
+    return _moment(value) or value if isinstance(value, str) else value
+
+
+def _moment(text: str) -> datetime | None:
+    # Facts are kept as JSON, where a time is a text; a day alone, or a time without its zone, is none.
+    if "T" not in text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -21,6 +21,7 @@ from tenants.permissions import Permission
 from tenants.scope import organization_scope
 from tenants.services import audit
 from tenants.services.audit_verify import verify_chain
+from tenants.views.audit_words import changes
 from tests.api_client import body, manager_of
 
 pytestmark = pytest.mark.django_db
@@ -185,3 +186,16 @@ def test_a_key_s_act_bears_its_request(log: Organization) -> None:
         "request-0002",
         "",
     )
+
+
+def test_facts_are_read_as_what_they_are() -> None:
+    event = AuditEvent(
+        before={"expires_at": "2026-11-21T10:13:18+00:00", "parent": ""},
+        after={"expires_at": None, "mtok": 5_625, "name": "T-800", "scopes": ["calls.view", "audit.view"]},
+    )
+    facts = {fact.name: fact for fact in changes(event)}
+    assert facts.keys() == {"expires_at", "mtok", "name", "scopes"}
+    assert (facts["expires_at"].is_moment, facts["expires_at"].after) == (True, None)
+    assert facts["expires_at"].before == datetime(2026, 11, 21, 10, 13, 18, tzinfo=UTC)
+    assert (facts["mtok"].is_amount, facts["name"].is_moment) == (True, False)
+    assert facts["scopes"].after == "calls.view, audit.view"
