@@ -128,3 +128,40 @@ class SubTokenStatus(models.TextChoices):
     SUSPENDED = "suspended", _("Suspended")
     EXPIRED = "expired", _("Expired")
     REVOKED = "revoked", _("Revoked")
+
+
+class AlertRule(models.TextChoices):
+    """What is watched, each once per subject, level and period."""
+
+    GRANT_USED = "grant_used", _("A grant is nearly used")
+    POOL_USED = "pool_used", _("A team's Tokens are nearly used")
+    SUB_TOKEN_USED = "sub_token_used", _("A sub-token's Tokens are nearly used")
+    LIMIT_USED = "limit_used", _("A limit is nearly reached")
+    TOKENS_EXHAUSTED = "tokens_exhausted", _("The organization has no Tokens left")
+    GRANT_EXPIRING = "grant_expiring", _("A grant expires soon")
+    SUB_TOKEN_EXPIRING = "sub_token_expiring", _("A sub-token ends soon")
+    ERRORS_IN_A_ROW = "errors_in_a_row", _("A sub-token's calls fail one after the other")
+    UNUSUAL_BURN = "unusual_burn", _("Unusually many Tokens are spent")
+
+
+class AlertChannel(models.TextChoices):
+    """How a member is told; webhooks are the organization's."""
+
+    INBOX = "inbox", _("Portal")
+    MAIL = "mail", _("Mail")
+
+
+class Severity(models.TextChoices):
+    WARNING = "warning", _("Warning")
+    CRITICAL = "critical", _("Critical")
+
+
+class WebhookKind(models.TextChoices):
+    SIGNED = "signed", _("Signed JSON")
+    SLACK = "slack", _("Slack-compatible")
+
+
+class DeliveryStatus(models.TextChoices):
+    QUEUED = "queued", _("Waiting")
+    DELIVERED = "delivered", _("Delivered")
+    FAILED = "failed", _("Given up")

@@ -108,3 +108,27 @@ class TooMany(SubTokenError):
 
 class NoQuota(SubTokenError):
     """The slice draws on its parent without a quota, so there is none to raise or to lower."""
+
+
+class AlertError(Exception):
+    """Something that alerts and webhooks refuse; `str(error)` says to a person why."""
+
+
+class AlertSettingsInvalid(AlertError):
+    """A setting is out of its range; `field` says which."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class EndpointUnknown(AlertError):
+    """There is no such webhook endpoint, delivery, alert or notice in this organization."""
+
+
+class AddressRefused(AlertError):
+    """A webhook's address is not one that this portal may call."""
+
+
+class TooManyEndpoints(AlertError):
+    """An organization has a bounded number of webhook endpoints."""

@@ -33,7 +33,9 @@ def _every(seconds: float, task: str) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"queue": "maintenance", "expires": seconds}}
 
 
-app = Celery("tokensight", broker=broker_url(settings.REDIS_URL), include=["tenants.tasks", "workers.tasks"])
+app = Celery(
+    "tokensight", broker=broker_url(settings.REDIS_URL), include=["billing.tasks", "tenants.tasks", "workers.tasks"]
+)
 # Also for threads other than the one that imports this.
 app.set_default()
 app.conf.update(
@@ -57,6 +59,7 @@ app.conf.update(
         "maintain": _every(2.0, "workers.maintain"),
         "expire": _every(60.0, "workers.expire"),
         "send-mail": _every(5.0, "tenants.send_mail"),
+        "raise-crossings": _every(2.0, "billing.raise_crossings"),
         "forget-mail": {
             "task": "tenants.forget_mail",
             "schedule": crontab(hour=3, minute=47),

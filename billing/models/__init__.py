@@ -1,4 +1,13 @@
 from billing.models.accounts import Account
+from billing.models.alerts import (
+    Alert,
+    AlertMute,
+    AlertNotice,
+    AlertPreferences,
+    AlertSettings,
+    AlertSubscription,
+    Crossing,
+)
 from billing.models.checks import LedgerCheck
 from billing.models.grants import Grant, Lot
 from billing.models.holds import DailyBurn, Hold
@@ -7,9 +16,17 @@ from billing.models.packages import Package
 from billing.models.price_books import PriceBook
 from billing.models.sub_tokens import RetiredSecret, SubToken
 from billing.models.transfers import Entry, Transfer
+from billing.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "Account",
+    "Alert",
+    "AlertMute",
+    "AlertNotice",
+    "AlertPreferences",
+    "AlertSettings",
+    "AlertSubscription",
+    "Crossing",
     "DailyBurn",
     "Entry",
     "Grant",
@@ -23,4 +40,6 @@ __all__ = [
     "RetiredSecret",
     "SubToken",
     "Transfer",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

@@ -34,6 +34,14 @@ class Account(TenantModel):
     # How often Tokens or ceiling were changed by anything but spending: what a preview was worked out on.
     revision = models.BigIntegerField(default=0, db_default=0, editable=False)
     limited_by = ArrayField(models.UUIDField(), null=True, blank=True, editable=False)
+    # Kept by a trigger (billing/migrations/sql/watch.sql) that sees when a level of an alert is reached. `watch_at` is
+    # the posted (capped: drawn) amount at which the next level is, None after the last; `watch_base` what the levels
+    # are shares of, `watch_start` what that was when the period began, `watch_level` the highest level reached in it.
+    watch_at_mtok = models.BigIntegerField(null=True, editable=False)
+    watch_base_mtok = models.BigIntegerField(default=0, editable=False)
+    watch_start_mtok = models.BigIntegerField(default=0, editable=False)
+    watch_level = models.SmallIntegerField(default=0, editable=False)
+    watch_period = models.IntegerField(default=0, editable=False)
 
     class Meta:
         constraints = [

@@ -44,6 +44,8 @@ class Lot(TenantModel):
     priority = models.SmallIntegerField()
     expires_at = models.DateTimeField(null=True, blank=True)
     granted_at = models.DateTimeField()
+    # Below this the grant's lots are added up anew to see whether a level of an alert is reached.
+    watch_below_mtok = models.BigIntegerField(null=True, editable=False)
     # A column and not an index condition on posted_mtok: spending that leaves something changes no indexed value, so
     # the update stays in its page (HOT).
     spent = models.GeneratedField(

@@ -47,6 +47,9 @@ LOOSE_IDS = {
     "tenants_auditevent.actor_id": "the log outlives who is in it",
     "tenants_auditevent.target_id": "the log outlives what is in it",
     "billing_hold.owner_id": "the job that it pays for, made in the same statement after it",
+    "billing_alert.subject_id": "an alert outlives what it is about",
+    "billing_alertmute.subject_id": "what an alert is about",
+    "billing_webhookdelivery.event_id": "an alert, or the test that somebody sent",
     "detection_job.hold_id": "the hold that pays for it, made in the same statement before it",
 }
 # Functions that pass the wall on purpose: the question comes before the scope is known.

@@ -1,0 +1,165 @@
+"""What an alert says to a person: what happened, what to do, and where, in the language that is active."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from billing.enums import AlertRule
+
+FULL = 100
+
+
+@dataclass(frozen=True)
+class Words:
+    """An alert in words. `path` is the page of the portal that the one button (`button`) leads to."""
+
+    title: str
+    happened: str
+    todo: str
+    button: str
+    path: str
+
+
+def words(
+    *,
+    rule: str,
+    level: int | None,
+    subject_kind: str,
+    subject_id: uuid.UUID | str,
+    subject_name: str,
+    facts: Mapping[str, Any],
+    slug: str,
+) -> Words:
+    """Return the words of an alert of the organization at `slug`.
+
+    `facts` by rule, amounts in mtok, times ISO 8601: used_mtok, whole_mtok (of the shares); limit (hour, day, month,
+    total), resets_at; remaining_mtok, expires_at; failures; burned_mtok, usual_mtok. What is missing is a dash.
+    """
+    said = {
+        "name": subject_name or "–",
+        "level": level,
+        "used": _tokens(facts.get("used_mtok")),
+        "whole": _tokens(facts.get("whole_mtok")),
+        "left": _tokens(_left(facts)),
+        "moment": _moment(facts.get("expires_at") or facts.get("resets_at")),
+        "failures": facts.get("failures", "–"),
+        "burned": _tokens(facts.get("burned_mtok")),
+        "usual": _tokens(facts.get("usual_mtok")),
+        "span": _span(str(facts.get("limit", ""))),
+    }
+    title, happened, todo, button = (text % said for text in _texts(AlertRule(rule), level == FULL))
+    return Words(title, happened, todo, button, _path(AlertRule(rule), subject_kind, str(subject_id), slug))
+
+
+def _texts(rule: AlertRule, full: bool) -> tuple[str, str, str, str]:
+    shares = _("%(used)s of %(whole)s Tokens are used, %(left)s are left.")
+    match rule:
+        case AlertRule.GRANT_USED:
+            return (
+                _("A grant is used up: %(name)s") if full else _("%(level)s%% of a grant is used: %(name)s"),
+                shares,
+                _("Calls go on as long as other grants have Tokens. Get more before the last one is used."),
+                _("Get more Tokens"),
+            )
+        case AlertRule.POOL_USED:
+            return (
+                _("The team %(name)s has used all its Tokens")
+                if full
+                else _("The team %(name)s has used %(level)s%% of its Tokens"),
+                shares,
+                _("Give the team more Tokens or a higher quota; without them its calls are refused."),
+                _("Open the teams"),
+            )
+        case AlertRule.SUB_TOKEN_USED:
+            return (
+                _("The sub-token %(name)s has used all its Tokens")
+                if full
+                else _("The sub-token %(name)s has used %(level)s%% of its Tokens"),
+                shares,
+                _("Give it more Tokens or a higher quota; without them its calls are refused."),
+                _("Open the sub-token"),
+            )
+        case AlertRule.LIMIT_USED:
+            return (
+                _("%(name)s has reached its limit of Tokens %(span)s")
+                if full
+                else _("%(name)s has used %(level)s%% of its Tokens %(span)s"),
+                _("%(used)s of %(whole)s Tokens are used, %(left)s are left. The limit begins anew: %(moment)s."),
+                _("Wait until then, or raise the limit; above it calls are refused."),
+                _("Open the overview"),
+            )
+        case AlertRule.TOKENS_EXHAUSTED:
+            return (
+                _("%(name)s has no Tokens left"),
+                _("Calls that draw on the organization's Tokens are refused."),
+                _("Get more Tokens; calls are accepted again at once."),
+                _("Get more Tokens"),
+            )
+        case AlertRule.GRANT_EXPIRING:
+            return (
+                _("A grant expires soon: %(name)s"),
+                _("%(left)s Tokens of it are left and expire on %(moment)s."),
+                _("Use them before, or plan without them. What is held by running calls is not lost."),
+                _("Open the grants"),
+            )
+        case AlertRule.SUB_TOKEN_EXPIRING:
+            return (
+                _("The sub-token %(name)s ends soon"),
+                _("It ends on %(moment)s, and its calls are refused from then on."),
+                _("Extend it, or give what uses it another one before."),
+                _("Open the sub-token"),
+            )
+        case AlertRule.ERRORS_IN_A_ROW:
+            return (
+                _("The calls of %(name)s fail"),
+                _("Its last %(failures)s calls have failed one after the other. Failed calls cost nothing."),
+                _("Look at the errors of its last calls."),
+                _("Open the calls"),
+            )
+        case AlertRule.UNUSUAL_BURN:
+            return (
+                _("%(name)s spends unusually many Tokens"),
+                _("%(burned)s Tokens today; a usual day of the last 14 has %(usual)s."),
+                _("See which calls they are. If they are not yours, rotate or revoke the sub-token."),
+                _("Open the calls"),
+            )
+
+
+def _path(rule: AlertRule, subject_kind: str, subject_id: str, slug: str) -> str:
+    if rule in {AlertRule.ERRORS_IN_A_ROW, AlertRule.UNUSUAL_BURN}:
+        return reverse("calls", args=[slug])
+    if subject_kind == "sub_token":
+        return reverse("sub_token", args=[slug, subject_id])
+    if rule == AlertRule.POOL_USED:
+        return reverse("teams", args=[slug])
+    return reverse("overview" if rule == AlertRule.LIMIT_USED else "grants", args=[slug])
+
+
+def _left(facts: Mapping[str, Any]) -> int | None:
+    if "remaining_mtok" in facts:
+        return facts["remaining_mtok"]
+    if "whole_mtok" in facts and "used_mtok" in facts:
+        return max(0, facts["whole_mtok"] - facts["used_mtok"])
+    return None
+
+
+def _tokens(mtok: int | None) -> str:
+    if mtok is None:
+        return "–"
+    whole, thousandths = divmod(mtok, 1000)
+    return f"{whole:,}" + (f".{thousandths:03d}".rstrip("0") if thousandths else "")
+
+
+def _moment(text: str | None) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if text else "–"
+
+
+def _span(limit: str) -> str:
+    return {"hour": _("per hour"), "day": _("per day"), "month": _("per month"), "total": _("in all")}.get(limit, "")
