@@ -86,6 +86,18 @@ class DivisionInvalid(LedgerError):
     """The Tokens cannot be divided as asked; `str(error)` says why to a person."""
 
 
+class PackageInvalid(LedgerError):
+    """A package cannot be sold like this."""
+
+
+class PackageUnknown(LedgerError):
+    """There is no such package on sale."""
+
+
+class PoolMissing(LedgerError):
+    """The team has no pool yet."""
+
+
 class SubTokenError(Exception):
     """Something that sub-tokens and team pools refuse; `str(error)` says to a person why."""
 

@@ -42,7 +42,7 @@ def as_problem(error: Exception) -> Problem | None:
             return _too_little("insufficient_tokens", "There are not so many Tokens to move.", mtok)
         case errors.QuotaExceeded(available_mtok=mtok):
             return _too_little("quota_exceeded", "A quota on the way leaves less room.", mtok)
-        case errors.SubTokenUnknown() | errors.AccountUnknown() | NotFound():
+        case errors.SubTokenUnknown() | errors.AccountUnknown() | errors.TransferUnknown() | NotFound():
             return Problem("not_found", "There is nothing here, or it is not yours to see.")
         case errors.TeamUnknown():
             return invalid("team", "There is no such team.")
@@ -56,7 +56,15 @@ def as_problem(error: Exception) -> Problem | None:
             return invalid("tokens", str(error))
         case errors.IdempotencyMismatch():
             return Problem("idempotency_mismatch", str(error))
+        case errors.GrantUnknown():
+            return invalid("grant", str(error))
+        case errors.DivisionInvalid():
+            return invalid("parts", str(error))
+        case errors.CapBelowDrawn(drawn_mtok=mtok):
+            return Problem("conflict", "More was drawn already.", drawn_tokens=tokens_number(mtok))
         case errors.NoQuota() | errors.AccountClosed() | errors.AccountExpired() | errors.NotNested():
+            return Problem("conflict", str(error))
+        case errors.StateChanged() | errors.PoolMissing():
             return Problem("conflict", str(error))
         case TeamNameTaken():
             return Problem("conflict", str(error))

@@ -1,7 +1,19 @@
 from django.urls import path
 
+from billing.api.accounts import AccountListView, AccountView, RearrangeView, SplitView
 from billing.api.balance import BalanceView, GrantListView
 from billing.api.ledger import TransferListView
+from billing.api.packages import PackageListView
+from billing.api.pools import (
+    SubTokenCeilingView,
+    SubTokenMoveView,
+    TeamAllocateView,
+    TeamCeilingView,
+    TeamMoveView,
+    TeamPoolView,
+    TeamReclaimAllView,
+    TeamReclaimView,
+)
 from billing.api.sub_token_life import (
     BulkView,
     EndGraceView,
@@ -15,19 +27,32 @@ from billing.api.sub_tokens import AllocateView, ReclaimView, SubTokenListView, 
 from billing.api.teams import TeamListView
 
 urlpatterns = [
+    path("accounts", AccountListView.as_view()),
+    path("accounts/<uuid:account_id>", AccountView.as_view()),
+    path("accounts/<uuid:account_id>/rearrange", RearrangeView.as_view()),
+    path("accounts/<uuid:account_id>/split", SplitView.as_view()),
     path("balance", BalanceView.as_view()),
     path("grants", GrantListView.as_view()),
     path("ledger/transfers", TransferListView.as_view()),
+    path("packages", PackageListView.as_view()),
     path("sub_tokens", SubTokenListView.as_view()),
     path("sub_tokens/bulk", BulkView.as_view()),
     path("sub_tokens/lookup", LookupView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>", SubTokenView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/allocate", AllocateView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/reclaim", ReclaimView.as_view()),
+    path("sub_tokens/<uuid:sub_token_id>/ceiling", SubTokenCeilingView.as_view()),
+    path("sub_tokens/<uuid:sub_token_id>/move", SubTokenMoveView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/rotate", RotateView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/end_grace", EndGraceView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/suspend", SuspendView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/resume", ResumeView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/revoke", RevokeView.as_view()),
     path("teams", TeamListView.as_view()),
+    path("teams/<uuid:team_id>/pool", TeamPoolView.as_view()),
+    path("teams/<uuid:team_id>/allocate", TeamAllocateView.as_view()),
+    path("teams/<uuid:team_id>/reclaim", TeamReclaimView.as_view()),
+    path("teams/<uuid:team_id>/reclaim_all", TeamReclaimAllView.as_view()),
+    path("teams/<uuid:team_id>/ceiling", TeamCeilingView.as_view()),
+    path("teams/<uuid:team_id>/move", TeamMoveView.as_view()),
 ]

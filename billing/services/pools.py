@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing.enums import AccountKind, SubTokenMode
-from billing.errors import TeamUnknown
+from billing.errors import AccountUnknown, PoolMissing, TeamUnknown
 from billing.models import Account
 from billing.queries.pools import pool_of, wallet
 from billing.services.slices import open_slice
@@ -58,3 +58,13 @@ def open_pool(
             now=now,
         )
         return pool
+
+
+def find_pool(team_id: uuid.UUID) -> Account:
+    """Return a team's pool. Raises AccountUnknown if there is no such team, PoolMissing if it has none yet."""
+    pool = pool_of(team_id)
+    if pool is None:
+        if Team.objects.filter(id=team_id).exists():
+            raise PoolMissing("This team has no pool yet: open one first.")
+        raise AccountUnknown("There is no such team.")
+    return pool

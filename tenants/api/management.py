@@ -72,8 +72,7 @@ def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> 
     def work() -> tuple[int, str]:
         response = answer()
         first.append(response)
-        kept = {**response.data, SECRET: None} if SECRET in response.data else response.data
-        return response.status_code, dumps(kept).decode()
+        return response.status_code, dumps(_without_secrets(response.data)).decode()
 
     try:
         outcome = do_once(
@@ -91,3 +90,9 @@ def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> 
     if not outcome.replayed:
         return first[0]
     return Response(orjson.Fragment(outcome.body), status=outcome.status, headers={"Idempotent-Replayed": "true"})
+
+
+def _without_secrets(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: None if name == SECRET else _without_secrets(value) for name, value in data.items()}
+    return [_without_secrets(value) for value in data] if isinstance(data, list) else data

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from billing.models import SubToken
+from billing.models import Account, SubToken
 from detection.models import Job
 from tenants.models import Invitation, ManagementKey, Membership, Team
 from tests.factories.rows import Rows
@@ -47,10 +48,18 @@ OBJECTS: dict[str, type] = {
     "team_id": Team,
     "key_id": ManagementKey,
     "sub_token_id": SubToken,
+    "account_id": Account,
     "job_id": Job,
 }
 # What has to be sent so that a route looks for the row at all, instead of sending an empty form back.
 FORMS: dict[str, dict[str, Any]] = {
+    "v1/accounts/<uuid:account_id>/rearrange": {"changes": [{"account": str(uuid4()), "tokens": 1}]},
+    "v1/accounts/<uuid:account_id>/split": {"tokens": 1, "parts": [{"name": "Line 1"}]},
+    "v1/sub_tokens/<uuid:sub_token_id>/ceiling": {"tokens": 1},
+    "v1/sub_tokens/<uuid:sub_token_id>/move": {"to": str(uuid4()), "tokens": 1},
+    "v1/teams/<uuid:team_id>/allocate": {"tokens": 1},
+    "v1/teams/<uuid:team_id>/ceiling": {"tokens": 1},
+    "v1/teams/<uuid:team_id>/move": {"to": str(uuid4()), "tokens": 1},
     "v1/sub_tokens/<uuid:sub_token_id>/allocate": {"tokens": 1},
     "o/<slug:slug>/members/<uuid:membership_id>/role/": {"role": "viewer"},
     "v1/members/<uuid:membership_id>": {"role": "viewer"},
