@@ -63,6 +63,7 @@ SECTIONS = (
         (
             Page("management_keys", _("Management keys"), "shield-lock", P.MANAGEMENT_KEYS_MANAGE, "api admin"),
             Page("audit_events", _("Audit log"), "history", P.AUDIT_VIEW, "events who did what"),
+            Page("security", _("Security"), "lock", P.ORGANIZATION_MANAGE, "second factor single sign-on sso passkey"),
         ),
     ),
 )

@@ -11,6 +11,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from portal.logs import logging_settings
 
@@ -28,6 +30,8 @@ if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set: give SECRET_KEY or SECRET_KEY_FILE (or DEVELOPMENT=1 on your own machine)."
     )
+# Earlier keys, which still open what was sealed and signed with them.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEVELOPMENT else ["localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Addresses (CIDR) of proxies whose X-Forwarded-For is believed; from anyone else the header is ignored.
@@ -48,7 +52,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEVELOPMENT
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# In the database alone: a session that was ended must not live on in a copy that nobody could reach to delete.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 # What a browser may load on our pages: our own files, and nothing written into the page.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -81,6 +86,8 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_htmx",
     "rest_framework",
     "drf_spectacular",
@@ -101,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "tenants.sessions.NoteSession",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "portal.urls"
@@ -138,7 +146,13 @@ DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="tokensight_app")
 DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE", default="tokensight_platform")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {
+        "BACKEND": "portal.cache.SteadyCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25, "retry": Retry(NoBackoff(), retries=1)},
+    }
+}
 
 # --- People ----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
@@ -170,6 +184,15 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# A second factor: an app that shows codes, or a passkey, which may also be the only thing that signs in.
+MFA_ADAPTER = "tenants.adapter.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Tokensight"
+# One step of 30 seconds either way, for clocks that are not quite right.
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = False
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEVELOPMENT
 
 # --- Mail and logs ---------------------------------------------------------------------------------------------------
 # In development mail lands in the data folder, where /dev/mail/ shows it.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailConfirmation
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -14,6 +15,11 @@ from django.utils import translation
 
 from tenants.client_ip import client_ip
 from tenants.models import User
+from tenants.sealing import seal, unseal
+
+# Of who comes over a bare Unix socket.
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 nothing listens here
+MFA_PURPOSE = "second factor"
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -21,7 +27,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that limits are counted by."""
-        return client_ip(request) or "unix"
+        return client_ip(request) or NO_ADDRESS
 
     def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: EmailConfirmation) -> str:
         """Return the link that proves a mail address, whatever Host header the asking request bore."""
@@ -45,6 +51,22 @@ class AccountAdapter(DefaultAccountAdapter):
         if user.language:
             set_language_cookie(response, user.language)
         return response
+
+
+class MfaAdapter(DefaultMFAAdapter):
+    """Second factors whose secrets are stored encrypted."""
+
+    def encrypt(self, text: str) -> str:
+        """Seal what an app's codes and recovery codes are made from."""
+        return seal(text, purpose=MFA_PURPOSE)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Open it."""
+        return unseal(encrypted_text, purpose=MFA_PURPOSE)
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Return whom a passkey is for: the portal's own host, whatever Host header the request bore."""
+        return {"id": urlsplit(settings.BASE_URL).hostname or "localhost", "name": "Tokensight"}
 
 
 def set_language_cookie(response: HttpResponse, language: str) -> None:

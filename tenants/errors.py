@@ -44,6 +44,10 @@ class InvitationNotYours(TenantsError):
     message = _("This invitation is for another mail address. Sign in with the address that it was sent to.")
 
 
+class SecondFactorFirst(TenantsError):
+    message = _("Set up a second factor for yourself first: you would not get in any more.")
+
+
 class TeamNameTaken(TenantsError):
     message = _("There is a team with this name already.")
 

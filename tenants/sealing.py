@@ -1,34 +1,43 @@
-"""Secrets that must be read again, unlike passwords: kept so that a copy of the database alone does not tell them."""
+"""Secrets that have to be read again, encrypted where they are stored.
+
+The key is derived from the portal's `SECRET_KEY` and from what it is for, so that a text sealed for one thing opens
+nothing else. `SECRET_KEY_FALLBACKS` still open what was sealed before the key was changed. HKDF: RFC 5869; the cipher
+is Fernet (AES-128-CBC with HMAC-SHA-256).
+"""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 
 class SealBroken(Exception):
-    """The text was sealed with a key that this installation does not have (any more)."""
+    """A sealed text was altered, or sealed with a key or for a purpose that is not known here."""
 
 
-def seal(text: str) -> str:
-    """Return a secret as it may be stored; it can be opened with SECRET_KEY only."""
-    return _box().encrypt(text.encode()).decode()
+def seal(text: str, *, purpose: str = "") -> str:
+    """Return a text that only this portal can read, and only for `purpose`."""
+    return _box(purpose).encrypt(text.encode()).decode()
 
 
-def unseal(sealed: str) -> str:
-    """Return what was sealed. A former key in SECRET_KEY_FALLBACKS still opens. Raises SealBroken."""
+def unseal(sealed: str, *, purpose: str = "") -> str:
+    """Return what was sealed for `purpose`. Raises `SealBroken`."""
     try:
-        return _box().decrypt(sealed.encode()).decode()
+        return _box(purpose).decrypt(sealed.encode()).decode()
     except InvalidToken as error:
-        raise SealBroken("This secret was sealed with another SECRET_KEY.") from error
+        raise SealBroken(purpose) from error
 
 
-def _box() -> MultiFernet:
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    # The key has far more than 128 random bits in production (settings refuse to start without one).
+def _box(purpose: str) -> MultiFernet:
     return MultiFernet(
-        [Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"tokensight.seal:" + key.encode()).digest())) for key in keys]
+        [Fernet(_key(secret, purpose)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
     )
+
+
+def _key(secret: str, purpose: str = "") -> bytes:
+    derived = HKDF(SHA256(), length=32, salt=None, info=f"tokensight:{purpose}".encode())
+    return base64.urlsafe_b64encode(derived.derive(secret.encode()))

@@ -2,11 +2,23 @@
 
 from django.urls import path
 
-from tenants.views import account, audit, invitations, management_keys, members, organizations, teams
+from tenants.views import (
+    account,
+    audit,
+    invitations,
+    management_keys,
+    members,
+    organizations,
+    security,
+    sessions,
+    teams,
+)
 
 urlpatterns = [
     path("home/", account.home, name="home"),
     path("account/", account.account, name="account"),
+    path("account/sessions/", sessions.sessions, name="sessions"),
+    path("account/sessions/end/", sessions.sessions_end, name="sessions_end"),
     path("o/<slug:slug>/members/", members.members, name="members"),
     path("o/<slug:slug>/members/<uuid:membership_id>/role/", members.member_role, name="member_role"),
     path("o/<slug:slug>/members/<uuid:membership_id>/remove/", members.member_remove, name="member_remove"),
@@ -35,6 +47,8 @@ urlpatterns = [
         name="management_key_revoke",
     ),
     path("o/<slug:slug>/settings/", organizations.organization_settings, name="organization_settings"),
+    path("o/<slug:slug>/security/", security.security, name="security"),
+    path("o/<slug:slug>/security/second-factor/", security.second_factor, name="security_second_factor"),
     path("o/<slug:slug>/audit/", audit.audit_events, name="audit_events"),
     path("o/<slug:slug>/audit/events.csv", audit.audit_events_csv, name="audit_events_csv"),
     path("o/<slug:slug>/audit/events.jsonl", audit.audit_events_jsonl, name="audit_events_jsonl"),

@@ -23,6 +23,8 @@ class Organization(models.Model):
     name = models.CharField(_("name"), max_length=120)
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Members without a second factor are led to set one up, and see nothing until then.
+    requires_second_factor = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.name

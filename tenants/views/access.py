@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
 from django.template.response import SimpleTemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from tenants.actors import Actor, user_actor
@@ -18,6 +21,7 @@ from tenants.client_ip import client_ip
 from tenants.models import Membership, Organization, User
 from tenants.permissions import Permission, permissions_of
 from tenants.queries.memberships import membership_by_slug
+from tenants.queries.second_factor import has_second_factor
 from tenants.scope import organization_scope
 
 
@@ -41,7 +45,8 @@ def console_page(
     to see what it wrote (`scoped=False`) opens and closes the scope itself.
 
     Nobody signed in: to the sign-in page. Not a member: 404, the same as for an organization that does not exist.
-    A role without the permission: 403.
+    A role without the permission: 403. Where the organization requires a second factor, who has none is led to set one
+    up.
     """
     needed = Permission(permission)
 
@@ -53,6 +58,8 @@ def console_page(
             membership = membership_by_slug(request.user.pk, slug)
             if membership is None:
                 raise Http404
+            if membership.organization.requires_second_factor and not has_second_factor(request.user.pk):
+                return _to_second_factor(request, membership.organization)
             permissions = permissions_of(membership.role)
             if needed not in permissions:
                 raise PermissionDenied
@@ -90,3 +97,11 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
         current = request.headers.get("HX-Current-URL", "/")
         return HttpResponseClientRedirect(redirect_to_login(current, resolve_url("account_login")).url)
     return redirect_to_login(request.get_full_path(), resolve_url("account_login"))
+
+
+def _to_second_factor(request: HttpRequest, organization: Organization) -> HttpResponse:
+    text = _("%(organization)s asks for a second factor. Set one up here, then come back.")
+    messages.warning(request, text % {"organization": organization})
+    if request.headers.get("HX-Request"):
+        return HttpResponseClientRedirect(reverse("mfa_index"))
+    return redirect("mfa_index")

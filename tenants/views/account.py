@@ -16,6 +16,7 @@ from tenants.adapter import set_language_cookie
 from tenants.forms import ProfileForm
 from tenants.models import User
 from tenants.queries.memberships import memberships_of
+from tenants.queries.second_factor import has_second_factor
 
 
 @login_required
@@ -42,4 +43,9 @@ def account(request: HttpRequest) -> HttpResponse:
         response = redirect("account")
         set_language_cookie(response, user.language)
         return response
-    return render(request, "tenants/account.html", {"form": form, "memberships": memberships_of(user.id)})
+    context = {
+        "form": form,
+        "memberships": memberships_of(user.id),
+        "has_second_factor": has_second_factor(user.id),
+    }
+    return render(request, "tenants/account.html", context)

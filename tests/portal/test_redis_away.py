@@ -1,0 +1,81 @@
+"""Signing in while Redis is really stopped: it works, quickly, and attempts stay bounded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from django.conf import settings as project_settings
+from django.core.cache import cache
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from portal import cache as steady
+from portal.embedded import EmbeddedRedis
+from tenants.models import Organization, User
+from tests.factories.tenants import PASSWORD
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def server(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
+    """A Redis of this test alone, which the cache uses and the test may stop."""
+    monkeypatch.setattr(steady, "_paused_until", 0.0)
+    redis = EmbeddedRedis(tmp_path / "redis")
+    settings.CACHES = {"default": {**project_settings.CACHES["default"], "LOCATION": redis.url()}}
+    cache.clear()
+    cache._memory.clear()
+    yield redis
+    redis.stop()
+
+
+def sign_in(user: User, password: str = PASSWORD) -> Client:
+    client = Client()
+    client.post("/accounts/login/", {"login": user.email, "password": password})
+    return client
+
+
+def signed_in(client: Client) -> bool:
+    return "_auth_user_id" in client.session
+
+
+def test_a_person_signs_in_and_out_and_sees_pages_without_redis(
+    server: EmbeddedRedis, alice: User, alpha: Organization
+) -> None:
+    server.stop()
+    started = time.monotonic()
+    client = sign_in(alice)
+    assert signed_in(client)
+    assert client.get("/o/alpha/members/").status_code == HTTPStatus.OK
+    client.post("/accounts/logout/")
+    assert not signed_in(client)
+    assert time.monotonic() - started < 5, "nobody waits for a dead server again and again"
+
+
+def test_passwords_cannot_be_tried_without_end_without_redis(server: EmbeddedRedis, alice: User) -> None:
+    server.stop()
+    for _ in range(12):
+        sign_in(alice, "wrong")
+    assert not signed_in(sign_in(alice)), "after ten wrong ones the right one waits, too"
+
+
+def test_what_was_counted_in_redis_counts_when_it_is_back(server: EmbeddedRedis, alice: User) -> None:
+    for _ in range(12):
+        sign_in(alice, "wrong")
+    assert cache._memory._cache == {}, "this was Redis"
+    assert not signed_in(sign_in(alice))
+
+
+def test_the_cache_goes_back_to_redis(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cache.set("a", 1)
+    monkeypatch.setattr(steady, "_paused_until", time.monotonic() + 60)
+    assert cache.get("a") is None
+    assert cache.add("b", 2)
+    assert cache.incr("b") == 3
+    monkeypatch.setattr(steady, "_paused_until", 0.0)
+    assert cache.get("a") == 1
+    assert cache.get("b") is None
