@@ -48,7 +48,10 @@ SECTIONS = (
     ),
     Section(
         _("Insight"),
-        (Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),),
+        (
+            Page("usage", _("Usage"), "chart-bar", P.CALLS_VIEW, "cost attribution tags teams models report"),
+            Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),
+        ),
     ),
     Section(
         _("Organization"),

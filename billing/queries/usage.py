@@ -6,6 +6,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import date
 
+from django.db.models import Sum
+
 from billing.models import DailyBurn
 
 
@@ -28,3 +30,9 @@ def daily_burn(organization_id: uuid.UUID, *, first_day: date, last_day: date) -
     rows = DailyBurn.objects.filter(organization_id=organization_id, day__range=(first_day, last_day))
     fields = ("day", "account_id", "captured_mtok", "captures")
     return [DayOfAccount(*row) for row in rows.order_by("day", "account_id").values_list(*fields)]
+
+
+def captured_between(organization_id: uuid.UUID, first_day: date, end: date) -> int:
+    """Return what an organization's captures burned from the first day up to but without the end, in mtok."""
+    rows = DailyBurn.objects.filter(organization_id=organization_id, day__gte=first_day, day__lt=end)
+    return rows.aggregate(sum=Sum("captured_mtok"))["sum"] or 0

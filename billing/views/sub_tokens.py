@@ -214,15 +214,16 @@ def _csv_rows(organization_id: uuid.UUID, form: SubTokenFilter) -> Iterator[Sequ
             token.prefix,
             row.status,
             token.mode,
-            _decimal(row.total_mtok),
-            _decimal(row.balance.available_mtok),
-            _decimal(row.used_mtok),
+            decimal(row.total_mtok),
+            decimal(row.balance.available_mtok),
+            decimal(row.used_mtok),
             token.expires_at.isoformat(),
             token.last_used_at.isoformat() if token.last_used_at else "",
         ]
 
 
-def _decimal(mtok: int | None) -> str:
+def decimal(mtok: int | None) -> str:
+    """Return mtok as Tokens for a file, with three decimals."""
     return "" if mtok is None else f"{mtok // 1000}.{mtok % 1000:03d}"
 
 

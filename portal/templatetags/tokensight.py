@@ -56,6 +56,12 @@ def tokens(mtok: int | None, style: str = "") -> SafeString | str:
 
 
 @register.filter
+def number(count: int) -> str:
+    """Return a count with commas between the thousands."""
+    return f"{count:,}"
+
+
+@register.filter
 def local_time(moment: datetime | None, style: str = "") -> SafeString | str:
     """Return a `<time>` in UTC that the browser shows in the reader's zone and language; None is an en dash.
 
