@@ -17,6 +17,8 @@ class AccountKind(models.TextChoices):
 # The other ends of every transfer that enters or leaves an organization's own accounts; one of each per organization.
 SYSTEM_KINDS = (AccountKind.ISSUED, AccountKind.CONSUMED, AccountKind.EXPIRED, AccountKind.REFUNDED)
 
+SPENDING_KINDS = (AccountKind.ORG_WALLET, AccountKind.TEAM_POOL, AccountKind.SUB_TOKEN)
+
 
 class AccountMode(models.TextChoices):
     RING_FENCED = "ring_fenced", _("Own Tokens")

@@ -51,6 +51,7 @@ SECTIONS = (
         (
             Page("usage", _("Usage"), "chart-bar", P.CALLS_VIEW, "cost attribution tags teams models report"),
             Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),
+            Page("forecast", _("Forecast"), "trending-down", P.GRANTS_VIEW, "runway runs out burn pace"),
         ),
     ),
     Section(

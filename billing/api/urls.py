@@ -2,6 +2,7 @@ from django.urls import path
 
 from billing.api.accounts import AccountListView, AccountView, RearrangeView, SplitView
 from billing.api.balance import BalanceView, GrantListView
+from billing.api.forecast import ForecastView
 from billing.api.ledger import TransferListView
 from billing.api.packages import PackageListView
 from billing.api.pools import (
@@ -32,6 +33,7 @@ urlpatterns = [
     path("accounts/<uuid:account_id>/rearrange", RearrangeView.as_view()),
     path("accounts/<uuid:account_id>/split", SplitView.as_view()),
     path("balance", BalanceView.as_view()),
+    path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
     path("ledger/transfers", TransferListView.as_view()),
     path("packages", PackageListView.as_view()),

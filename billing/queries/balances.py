@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -108,12 +107,19 @@ def balance(account_id: uuid.UUID, *, now: datetime | None = None) -> Balance:
     return found[account_id]
 
 
+def organization_totals(organization_id: uuid.UUID, *, now: datetime | None = None) -> tuple[int, int, int]:
+    """Return what an organization can spend, what is held, and what of the first its wallet itself can spend (mtok)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOTALS, {"org": organization_id, "now": now or timezone.now()})
+        available, held, unallocated = cursor.fetchone()
+    return available, held, unallocated
+
+
 def organization_balance(organization_id: uuid.UUID, *, now: datetime | None = None) -> OrganizationBalance:
     """Return what an organization has, over all accounts and by grant (in burn order; used-up ones are left out)."""
-    parameters: dict[str, Any] = {"org": organization_id, "now": now or timezone.now()}
+    now = now or timezone.now()
+    available, held, unallocated = organization_totals(organization_id, now=now)
     with connection.cursor() as cursor:
-        cursor.execute(_TOTALS, parameters)
-        available, held, unallocated = cursor.fetchone()
-        cursor.execute(_GRANTS, parameters)
+        cursor.execute(_GRANTS, {"org": organization_id, "now": now})
         grants = [GrantBalance(*row) for row in cursor.fetchall()]
     return OrganizationBalance(available, held, unallocated, grants)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
-from django.db.models import Max, Min, Sum
+from django.db.models import Max, Sum
 
 from billing.enums import SYSTEM_KINDS, AccountKind, TransferKind
 from billing.models import Account, DailyBurn, Entry
-from billing.queries.balances import organization_balance
+from billing.queries.balances import organization_totals
+from billing.queries.forecast import organization_forecast
 
-RUNWAY_WINDOW_DAYS = 7
 LOW_DAYS = 14
 CRITICAL_DAYS = 3
 
@@ -29,11 +29,15 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an organization stands. `runway_days` is None while nothing was spent in the last 7 days."""
+    """Where an organization stands. `runway_days` is None while nothing was spent in the last 7 days.
+
+    `runs_out_on` (UTC) is None then, too, and where the Tokens last for more than ten years.
+    """
 
     available_mtok: int
     held_mtok: int
     runway_days: int | None
+    runs_out_on: date | None = None
 
     @property
     def level(self) -> Level:
@@ -45,24 +49,10 @@ class Standing:
 
 
 def standing(organization_id: uuid.UUID, now: datetime) -> Standing:
-    """Return what the organization can spend now (mtok) and for how many days that lasts."""
-    balance = organization_balance(organization_id, now=now)
-    return Standing(balance.available_mtok, balance.held_mtok, runway_days(balance.available_mtok, now))
-
-
-def runway_days(available_mtok: int, now: datetime) -> int | None:
-    """Return for how many whole days the available Tokens last at the pace of the last 7 days, or None without a pace.
-
-    pace = Tokens captured in the last 7 days (UTC, today included) / days since the first of those captures
-    runway = available / pace, rounded down
-    """
-    today = now.astimezone(UTC).date()
-    since = today - timedelta(days=RUNWAY_WINDOW_DAYS - 1)
-    recent = DailyBurn.objects.filter(day__gte=since).aggregate(burned=Sum("captured_mtok"), first=Min("day"))
-    if not recent["burned"]:
-        return None
-    days = (today - recent["first"]).days + 1
-    return max(available_mtok, 0) * days // int(recent["burned"])
+    """Return what the organization can spend now (mtok), and for how many days: see billing/queries/forecast.py."""
+    available, held, _unallocated = organization_totals(organization_id, now=now)
+    ahead = organization_forecast(organization_id, now=now)
+    return Standing(available, held, ahead.lasts_days, ahead.runs_out_on)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from django.urls import path
 
 from billing.views import sub_tokens
 from billing.views.balance import balance_pill
+from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
 from billing.views.ledger import ledger, ledger_csv
 
@@ -11,6 +12,8 @@ ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
 
 urlpatterns = [
     path("o/<slug:slug>/balance/", balance_pill, name="balance_pill"),
+    path("o/<slug:slug>/forecast/", forecast_page, name="forecast"),
+    path("o/<slug:slug>/forecast.csv", forecast_csv, name="forecast_csv"),
     path("o/<slug:slug>/ledger/", ledger, name="ledger"),
     path("o/<slug:slug>/ledger.csv", ledger_csv, name="ledger_csv"),
     path("o/<slug:slug>/grants/", grants, name="grants"),

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.models import SubToken
 from billing.queries.balances import balance
-from billing.queries.burn import Level, Standing, burn_down, runway_days, standing
+from billing.queries.burn import Level, Standing, burn_down, standing
 from billing.queries.credentials import credential_for_secret
 from billing.services.holds import Capture, capture_holds
 from tenants.identifiers import new_id
@@ -158,12 +158,12 @@ def test_the_runway_is_what_is_left_at_the_pace_of_the_last_week(alpha: Organiza
         assert standing(alpha.id, now) == Standing(100_000, 0, None)
     spend(alpha, 30_000, days_ago=10)
     with organization_scope(alpha.id):
-        assert runway_days(70_000, now) is None
+        assert standing(alpha.id, now) == Standing(70_000, 0, None)
     spend(alpha, 8_000, days_ago=3)
     spend(alpha, 2_000, days_ago=0)
     with organization_scope(alpha.id):
         # 10,000 mtok in four days, 60,000 left.
-        assert standing(alpha.id, now) == Standing(60_000, 0, 24)
+        assert standing(alpha.id, now) == Standing(60_000, 0, 24, now.date() + timedelta(days=24))
 
 
 @pytest.mark.parametrize(
