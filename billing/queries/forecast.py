@@ -16,6 +16,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -122,7 +123,7 @@ def organization_forecast(organization_id: uuid.UUID, *, now: dt.datetime) -> Fo
     return _forecast(_shares(free, expires), None, burned, first, now)
 
 
-def _window(now: dt.datetime) -> dict[str, object]:
+def _window(now: dt.datetime) -> dict[str, Any]:
     today = now.astimezone(dt.UTC).date()
     return {"now": now, "today": today, "since": today - dt.timedelta(days=PACE_DAYS - 1)}
 
