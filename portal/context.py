@@ -10,6 +10,7 @@ from django.utils import timezone
 from billing.queries.burn import standing
 from portal.navigation import sections_for
 from tenants.queries.memberships import memberships_of
+from tenants.views.impersonation import impersonation_of
 
 
 def console(request: HttpRequest) -> dict[str, Any]:
@@ -32,3 +33,8 @@ def console(request: HttpRequest) -> dict[str, Any]:
             "palette": [link for section in navigation for link in section.items],
         }
     }
+
+
+def impersonation(request: HttpRequest) -> dict[str, Any]:
+    """Return `impersonation` for every page that staff see while they look with a member's eyes."""
+    return {"impersonation": impersonation_of(request) if hasattr(request, "user") else None}

@@ -78,3 +78,7 @@ class KeyUsedForOther(TenantsError):
 
 class KeyInUse(TenantsError):
     message = _("A request with this idempotency key is still being worked on.")
+
+
+class StillLooking(TenantsError):
+    message = _("You look at an organization already. End that first.")

@@ -66,6 +66,8 @@ class SubToken(TenantModel):
 
     # Of a sub-token that was found by its secret: when that secret stops working, None for the newest.
     secret_ends_at: datetime | None = None
+    # Likewise: since when staff let nothing be spent in its organization.
+    organization_frozen_at: datetime | None = None
 
     class Meta:
         constraints = [

@@ -60,6 +60,15 @@ def refuse_replaced(secret_ends_at: datetime | None, now: datetime) -> None:
         )
 
 
+def refuse_frozen(frozen_at: datetime | None) -> None:
+    """Raise `organization_frozen` for an organization that staff have frozen."""
+    if frozen_at is not None:
+        raise Problem(
+            "organization_frozen",
+            f"This organization is frozen since {frozen_at:%Y-%m-%dT%H:%M:%SZ}; its audit log says why.",
+        )
+
+
 def refuse_address(ip: str | None, networks: tuple[str, ...], what: str) -> None:
     """Raise `ip_not_allowed` for a credential that may not be used from this address."""
     if not ip_allowed(ip, networks):

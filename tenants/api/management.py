@@ -13,15 +13,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api.authentication import ManagementCredential, ManagementKeyAuthentication
+from tenants.api.credentials import refuse_frozen
 from tenants.api.json import dumps
 from tenants.api.problems import Problem
 from tenants.api.views import ApiView
 from tenants.errors import KeyInUse, KeyUsedForOther
 from tenants.permissions import Permission
+from tenants.queries.organizations import frozen_at
 from tenants.scope import organization_scope
 from tenants.services.idempotency import do_once
 
 LONGEST_KEY = 255
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 SECRET = "secret"  # noqa: S105 the name of the member
 
 View = TypeVar("View", bound="ManagementView")
@@ -43,6 +46,8 @@ def management_credential(request: Request) -> ManagementCredential:
 def permitted(permission: Permission) -> Callable[[Handler], Handler]:
     """Let a method run only for a key with `permission`, in one transaction and scope of the key's organization.
 
+    In a frozen organization it only reads.
+
     A POST with an `Idempotency-Key` is done once: when it comes again, its first answer is given again, without the
     secret that it may have shown, and with `Idempotent-Replayed: true`. Refused requests may be sent again as they are.
     """
@@ -53,6 +58,8 @@ def permitted(permission: Permission) -> Callable[[Handler], Handler]:
             credential = management_credential(request)
             credential.require(permission)
             with organization_scope(credential.organization_id):
+                if request.method not in SAFE_METHODS:
+                    refuse_frozen(frozen_at(credential.organization_id))
                 key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
                 if key is None:
                     return handler(view, request, *args, **kwargs)

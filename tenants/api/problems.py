@@ -13,6 +13,7 @@ STATUS_OF_CODE = {
     "expired_token": 401,
     "revoked_token": 401,
     "suspended_token": 403,
+    "organization_frozen": 403,
     "model_not_allowed": 403,
     "task_not_allowed": 403,
     "ip_not_allowed": 403,

@@ -25,6 +25,8 @@ class Organization(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # Members without a second factor are led to set one up, and see nothing until then.
     requires_second_factor = models.BooleanField(default=False)
+    # Since when staff let nothing be spent or changed here.
+    frozen_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return self.name

@@ -1,9 +1,10 @@
-"""Organizations, seen from the platform."""
+"""Organizations."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 
 from tenants.models import Organization
 from tenants.scope import platform_scope
@@ -27,3 +28,8 @@ def every_organization(slug: str | None = None) -> Iterator[tuple[uuid.UUID, str
         if len(page) < ORGANIZATIONS_AT_ONCE:
             return
         last = page[-1][0]
+
+
+def frozen_at(organization_id: uuid.UUID) -> datetime | None:
+    """Return since when staff let nothing be spent or changed in an organization, or None. Needs its scope."""
+    return Organization.objects.filter(id=organization_id).values_list("frozen_at", flat=True).first()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -23,6 +23,7 @@ from tenants.permissions import Permission, permissions_of
 from tenants.queries.memberships import membership_by_slug
 from tenants.queries.second_factor import has_second_factor
 from tenants.scope import organization_scope
+from tenants.views.impersonation import SAFE_METHODS, borrowed_membership, borrowed_permissions
 
 
 class ConsoleRequest(HttpRequest):
@@ -55,12 +56,9 @@ def console_page(
         def guarded(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
-            membership = membership_by_slug(request.user.pk, slug)
-            if membership is None:
-                raise Http404
-            if membership.organization.requires_second_factor and not has_second_factor(request.user.pk):
+            membership, permissions = _standing(request, slug)
+            if membership.organization.requires_second_factor and not has_second_factor(membership.user_id):
                 return _to_second_factor(request, membership.organization)
-            permissions = permissions_of(membership.role)
             if needed not in permissions:
                 raise PermissionDenied
             request.membership = membership  # type: ignore[attr-defined]
@@ -78,6 +76,22 @@ def console_page(
         return guarded
 
     return decorate
+
+
+def _standing(request: HttpRequest, slug: str) -> tuple[Membership, frozenset[Permission]]:
+    """Return the membership by which somebody sees an organization, and what it allows; 404 where there is none.
+
+    In a frozen organization members only look.
+    """
+    membership = membership_by_slug(cast(User, request.user).pk, slug)
+    if membership is None:
+        membership = borrowed_membership(request, slug)
+        if membership is None:
+            raise Http404
+        return membership, borrowed_permissions(membership.role)
+    if membership.organization.frozen_at is not None and request.method not in SAFE_METHODS:
+        raise PermissionDenied
+    return membership, permissions_of(membership.role)
 
 
 def require_permission(request: ConsoleRequest, permission: Permission) -> None:

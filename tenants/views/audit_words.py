@@ -45,6 +45,16 @@ ACTIONS: dict[str, Promise] = {
     "sub_token.suspended": _("Suspended a sub-token"),
     "sub_token.resumed": _("Resumed a sub-token"),
     "sub_token.revoked": _("Revoked a sub-token"),
+    "organization.frozen": _("Froze the organization"),
+    "organization.unfrozen": _("Let the organization go on"),
+    "job.requeued": _("Put a running job back"),
+    "job.cancelled": _("Cancelled a job"),
+    "hold.released": _("Released a stuck hold"),
+    "mail.resent": _("Sent a mail again"),
+    "staff.looked": _("Looked at the organization"),
+    "staff.looked_as": _("Looked as a member"),
+    "staff.impersonation_started": _("Began to look as a member"),
+    "staff.impersonation_ended": _("Stopped looking as a member"),
 }
 
 
@@ -59,6 +69,10 @@ FACTS: dict[str, Promise] = {
     "scopes": _("It may"),
     "expires_at": _("Ends"),
     "mtok": _("Tokens"),
+    "page": _("Page"),
+    "until": _("Until"),
+    "worker": _("Worker"),
+    "frozen_at": _("Frozen"),
 }
 
 

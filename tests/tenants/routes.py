@@ -17,6 +17,8 @@ from tests.factories.rows import Rows
 
 CONSOLE = "o/<slug:slug>/"
 API = "v1/"
+# Pages of the platform's staff, which do not exist for anybody else: see tests/portal/test_staff_walls.py.
+STAFF = "staff/"
 
 # Routes that show nothing of any organization, and why.
 OPEN = {
@@ -124,3 +126,8 @@ def methods_of(route: Route) -> list[str]:
     """Return what an API route answers to."""
     view = route.view.view_class  # type: ignore[attr-defined]
     return [name for name in ("get", "post", "put", "patch", "delete") if hasattr(view, name)]
+
+
+def staff_routes() -> list[Route]:
+    """Return the pages of the staff console."""
+    return [route for route in routes() if route.pattern.startswith(STAFF)]

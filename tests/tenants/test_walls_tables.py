@@ -57,6 +57,7 @@ DEFINER_FUNCTIONS = {
     "tenants_management_key_by_hash": "who asks with this secret?",
     "tenants_seal_audit": "the seal of an event: no role but the owner may write it, once",
     "tenants_retired_key_secret_by_hash": "until when does this secret work?",
+    "tenants_frozen_at": "may anything be spent here?",
     "tenants_invitation_by_hash": "who comes with this link?",
     "billing_sub_token_by_hash": "who asks with this secret?",
     "billing_retired_secret_by_hash": "until when does this secret work?",

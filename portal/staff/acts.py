@@ -1,0 +1,269 @@
+"""What staff may do to an organization: each act with its form, its consequence in numbers, and its doing."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar, cast
+
+from django.db.models import Model
+from django.http import Http404
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import ngettext
+
+from billing.models import Hold, Transfer
+from billing.queries.balances import organization_balance
+from billing.services.corrections import reverse_transfer
+from billing.services.grants import give_tokens
+from detection.models import Job
+from detection.services import interventions
+from portal.staff.forms import GrantForm, ReasonForm
+from portal.staff.queries import UNFINISHED
+from portal.templatetags.tokensight import token_number
+from tenants.actors import Actor
+from tenants.models import MailStatus, Organization, OutboxMail
+from tenants.scope import organization_scope
+from tenants.services import audit
+from tenants.services.freezing import freeze_organization, unfreeze_organization
+from tenants.services.outbox import try_again
+
+Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True)
+class Doing:
+    """Who does an act, why and when: what every service takes of it (`**doing.facts`)."""
+
+    organization_id: uuid.UUID
+    reason: str
+    actor: Actor
+    now: datetime
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return the arguments that every service takes."""
+        return {
+            "organization_id": self.organization_id,
+            "reason": self.reason,
+            "actor": self.actor,
+            "now": self.now,
+        }
+
+
+class Act(ABC):
+    """One act on an organization or, where `has_target`, on a row of it. Raises Http404 when that does not exist."""
+
+    title: ClassVar[str | Promise]
+    button: ClassVar[str | Promise]
+    form: ClassVar[type[ReasonForm]] = ReasonForm
+    has_target: ClassVar[bool] = True
+    danger: ClassVar[bool] = True
+
+    def __init__(self, organization: Organization, target_id: uuid.UUID | None) -> None:
+        if self.has_target != (target_id is not None):
+            raise Http404
+        self.organization = organization
+        self.target_id = cast(uuid.UUID, target_id)
+
+    @abstractmethod
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        """Return what will happen, in numbers. `form` is valid. Opens its own scope."""
+
+    @abstractmethod
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        """Do it, and return in words what was done. Opens its own scope."""
+
+    def target(self, model: type[Row], **conditions: Any) -> Row:
+        """Return the row that the act is about, with these conditions."""
+        with organization_scope(self.organization.id):
+            row = model._default_manager.filter(id=self.target_id, **conditions).first()
+        if row is None:
+            raise Http404
+        return row
+
+
+class Freeze(Act):
+    title = lazy("Freeze the organization")
+    button = lazy("Freeze")
+    has_target = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        with organization_scope(self.organization.id):
+            count = Job.objects.filter(status__in=UNFINISHED).count()
+        return [
+            _("Every call and every change of %(name)s is refused from now on, in the console too.")
+            % {"name": self.organization},
+            ngettext(
+                "%(count)d job that was accepted is finished and charged.",
+                "%(count)d jobs that were accepted are finished and charged.",
+                count,
+            )
+            % {"count": count},
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        freeze_organization(**doing.facts)
+        return _("%(name)s is frozen.") % {"name": self.organization}
+
+
+class Unfreeze(Act):
+    title = lazy("Let the organization go on")
+    button = lazy("Unfreeze")
+    has_target = False
+    danger = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        return [_("Calls and changes of %(name)s are accepted again.") % {"name": self.organization}]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        unfreeze_organization(**doing.facts)
+        return _("%(name)s goes on.") % {"name": self.organization}
+
+
+class Grant(Act):
+    title = lazy("Give Tokens")
+    button = lazy("Give them")
+    form = GrantForm
+    has_target = False
+    danger = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        given: int = form.cleaned_data["tokens"]
+        with organization_scope(self.organization.id):
+            available = organization_balance(self.organization.id).available_mtok
+        life = cast(GrantForm, form).life()
+        return [
+            _("%(name)s gets %(tokens)s Tokens: %(before)s available become %(after)s.")
+            % {
+                "name": self.organization,
+                "tokens": token_number(given),
+                "before": token_number(available),
+                "after": token_number(available + given),
+            },
+            _("They never expire.")
+            if life is None
+            else _("They expire on %(day)s.") % {"day": date_format(now + life, "DATE_FORMAT")},
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        life = cast(GrantForm, form).life()
+        grant = give_tokens(
+            tokens_mtok=form.cleaned_data["tokens"],
+            expires_at=None if life is None else doing.now + life,
+            priority=form.cleaned_data["priority"],
+            idempotency_key=f"staff:{form.cleaned_data['key']}",
+            **doing.facts,
+        )
+        return _("%(tokens)s Tokens were given.") % {"tokens": token_number(grant.amount_mtok)}
+
+
+class Reverse(Act):
+    title = lazy("Correct a transfer")
+    button = lazy("Reverse it")
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        transfer = self.target(Transfer)
+        with organization_scope(self.organization.id):
+            mtok = sum(entry.amount_mtok for entry in transfer.entries.all() if entry.amount_mtok > 0)
+        return [
+            _("At most %(tokens)s Tokens go back the way they came: those that are neither spent nor held.")
+            % {"tokens": token_number(mtok)},
+            _("The transfer stays as it was written; a reversal is written beside it."),
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        transfer = self.target(Transfer)
+        key = f"staff:{form.cleaned_data['key']}"
+        mtok = reverse_transfer(transfer_id=transfer.id, idempotency_key=key, **doing.facts)
+        return _("%(tokens)s Tokens went back.") % {"tokens": token_number(mtok)}
+
+
+class ReleaseHold(Act):
+    title = lazy("Release a stuck hold")
+    button = lazy("Release")
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        hold = self.target(Hold)
+        return [_("%(tokens)s Tokens are available again.") % {"tokens": token_number(hold.amount_mtok)}]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        self.target(Hold)
+        hold = interventions.release_hold(hold_id=self.target_id, **doing.facts)
+        return _("%(tokens)s Tokens are available again.") % {"tokens": token_number(hold.amount_mtok)}
+
+
+class RequeueJob(Act):
+    title = lazy("Put a running job back into the queue")
+    button = lazy("Put back")
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        job = self.target(Job)
+        return [
+            _("The worker %(worker)s loses the job, and another one runs it. Its %(tokens)s Tokens stay held.")
+            % {"worker": job.worker or "–", "tokens": token_number(job.price_mtok)}
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        self.target(Job)
+        interventions.requeue_job(job_id=self.target_id, **doing.facts)
+        return _("The job waits again.")
+
+
+class CancelJob(Act):
+    title = lazy("Cancel a job")
+    button = lazy("Cancel the job")
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        job = self.target(Job)
+        return [
+            _("The job ends without a result. %(tokens)s Tokens go back, 0 are charged.")
+            % {"tokens": token_number(job.price_mtok)}
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        self.target(Job)
+        job = interventions.cancel_job(job_id=self.target_id, **doing.facts)
+        return _("The job is cancelled, and %(tokens)s Tokens went back.") % {"tokens": token_number(job.price_mtok)}
+
+
+class ResendMail(Act):
+    title = lazy("Send a mail that was given up")
+    button = lazy("Send again")
+    danger = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        mail = self.target(OutboxMail, status=MailStatus.FAILED)
+        return [
+            _("1 mail goes to %(recipient)s, after %(attempts)d attempts that failed.")
+            % {"recipient": mail.recipient, "attempts": mail.attempts}
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        mail = self.target(OutboxMail, status=MailStatus.FAILED)
+        with organization_scope(self.organization.id):
+            if try_again(mail_id=mail.id, now=doing.now):
+                audit.record(
+                    action="mail.resent",
+                    target_kind="mail",
+                    target_id=mail.id,
+                    after={"kind": mail.kind},
+                    **doing.facts,
+                )
+        return _("The mail to %(recipient)s waits to be sent.") % {"recipient": mail.recipient}
+
+
+ACTS: dict[str, type[Act]] = {
+    "grant": Grant,
+    "reverse": Reverse,
+    "freeze": Freeze,
+    "unfreeze": Unfreeze,
+    "release-hold": ReleaseHold,
+    "requeue-job": RequeueJob,
+    "cancel-job": CancelJob,
+    "resend-mail": ResendMail,
+}

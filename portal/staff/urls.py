@@ -1,0 +1,19 @@
+from django.urls import path
+
+from portal.staff import views
+
+ORGANIZATION = "organizations/<uuid:organization_id>/"
+
+urlpatterns = [
+    path("", views.organizations, name="staff_organizations"),
+    path("organizations.csv", views.organizations_csv, name="staff_organizations_csv"),
+    path("jobs/", views.queue, name="staff_queue"),
+    path("mails/", views.mails, name="staff_mails"),
+    path("deeds/", views.deeds, name="staff_deeds"),
+    path("impersonation/end/", views.impersonation_end, name="staff_impersonation_end"),
+    path(ORGANIZATION, views.organization, name="staff_organization"),
+    path(f"{ORGANIZATION}audit/", views.organization_audit, name="staff_organization_audit"),
+    path(f"{ORGANIZATION}acts/<slug:act>/", views.act, name="staff_act"),
+    path(f"{ORGANIZATION}acts/<slug:act>/<uuid:target_id>/", views.act, name="staff_act_on"),
+    path(f"{ORGANIZATION}members/<uuid:membership_id>/impersonate/", views.impersonate, name="staff_impersonate"),
+]
