@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import Organization, Role, Team, User
 from tenants.permissions import LABELS, MANAGEMENT_KEY_SCOPES, Permission
 from tenants.queries.teams import teams_outside
+
+
+class NetworksField(forms.CharField):
+    """Addresses or networks (CIDR), one a line; cleaned to a list of networks in their usual form."""
+
+    widget = forms.Textarea(attrs={"rows": 2})
+
+    def __init__(self, **kwargs: Any) -> None:
+        defaults: dict[str, Any] = {
+            "label": _("Allowed addresses"),
+            "required": False,
+            "max_length": 2000,
+            "help_text": _("Networks such as 10.2.0.0/16, one a line. Empty: from everywhere."),
+        }
+        super().__init__(**(defaults | kwargs))
+
+    def clean(self, value: Any) -> list[str]:
+        networks = []
+        for text in super().clean(value).replace(",", "\n").split():
+            try:
+                networks.append(str(ipaddress.ip_network(text, strict=False)))
+            except ValueError:
+                raise forms.ValidationError(gettext("%(text)s is no address or network.") % {"text": text}) from None
+        return networks
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
 
 
 class OrganizationForm(forms.ModelForm):

@@ -23,15 +23,16 @@ from billing.api.serializers import (
     SubTokenChange,
     SubTokenRequest,
 )
-from billing.enums import SubTokenMode
+from billing.enums import SubTokenMode, SubTokenStatus
 from billing.models import SubToken
-from billing.queries.sub_tokens import state, states, sub_tokens
+from billing.queries.sub_tokens import ORDERS, SubTokenSearch, search_sub_tokens, state, states
 from billing.services import sub_token_life as life
 from billing.services import sub_tokens as services
 from tenants.api.management import management_credential, permitted
 from tenants.api.pagination import PAGE_PARAMETERS, paginate
 from tenants.api.schema import IDEMPOTENCY_KEY, READING, WRITING, page_of, problems
 from tenants.permissions import Permission
+from tenants.queries.pages import Order
 
 EXAMPLE = OpenApiExample(
     "A camera's sub-token",
@@ -57,15 +58,23 @@ class SubTokenListView(BillingView):
 
     @extend_schema(
         operation_id="sub_tokens",
-        summary="List sub-tokens, newest first",
-        parameters=[*PAGE_PARAMETERS, OpenApiParameter("team", OpenApiTypes.UUID, description="of this team only")],
+        summary="List sub-tokens",
+        parameters=[
+            *PAGE_PARAMETERS,
+            OpenApiParameter("team", OpenApiTypes.UUID, description="of this team only"),
+            OpenApiParameter("status", enum=SubTokenStatus.values, description="only those that are this now"),
+            OpenApiParameter("q", description="in the name, or how the secret begins"),
+            OpenApiParameter("tag", description="only those with this tag, as `site=Ulm`"),
+            OpenApiParameter("sort", enum=list(ORDERS), description="`-created_at`, the newest first, if unsaid"),
+        ],
         responses={200: page_of("SubTokenPage", SubTokenAnswer), **problems(*READING, 422)},
     )
     @permitted(Permission.SUB_TOKENS_VIEW)
     def get(self, request: Request) -> Response:
-        """List sub-tokens with what they have, newest first; revoked and expired ones too. Scope `sub_tokens.view`."""
-        page = paginate(request, sub_tokens(team_id=_team(request)))
-        found = states(page.rows, now=timezone.now())
+        """List sub-tokens with what they have; revoked and expired ones too. Scope `sub_tokens.view`."""
+        now = timezone.now()
+        page = paginate(request, search_sub_tokens(_search(request), now=now), _order(request))
+        found = states(page.rows, now=now)
         return Response(page.answer(SubTokenAnswer(found, many=True).data))
 
     @extend_schema(
@@ -202,6 +211,27 @@ class ReclaimView(BillingView):
 def answer_of(sub_token: SubToken, now: datetime) -> dict[str, Any]:
     """Return the body that shows a sub-token."""
     return SubTokenAnswer(state(sub_token, now=now)).data
+
+
+def _search(request: Request) -> SubTokenSearch:
+    asked = request.query_params
+    status, tag = asked.get("status", ""), asked.get("tag")
+    if status and status not in SubTokenStatus.values:
+        raise invalid("status", f"This must be one of {', '.join(SubTokenStatus.values)}.")
+    if tag is not None and "=" not in tag:
+        raise invalid("tag", "This must be a tag's name and value, as site=Ulm.")
+    text = asked.get("q", "")
+    if "\0" in text + (tag or ""):
+        raise invalid("q", "This must be text.")
+    name, _, value = (tag or "").partition("=")
+    return SubTokenSearch(text=text, status=status, team_id=_team(request), tag=(name, value) if tag else None)
+
+
+def _order(request: Request) -> Order:
+    wanted = request.query_params.get("sort", "-created_at")
+    if wanted not in ORDERS:
+        raise invalid("sort", f"This must be one of {', '.join(ORDERS)}.")
+    return ORDERS[wanted]
 
 
 def _team(request: Request) -> uuid.UUID | None:

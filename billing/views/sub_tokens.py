@@ -1,4 +1,4 @@
-"""Sub-tokens: made, filled, emptied and revoked."""
+"""Sub-tokens: listed, made, shown, filled and emptied."""
 
 from __future__ import annotations
 
@@ -20,32 +20,56 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from billing.enums import SubTokenMode
 from billing.errors import InsufficientTokens, LedgerError, QuotaExceeded, SubTokenError
 from billing.forms import AmountForm, ReclaimForm, SubTokenFilter, SubTokenForm
+from billing.life_forms import BulkForm, RotateForm
 from billing.models import SubToken
 from billing.queries.balances import balance
 from billing.queries.pools import wallet
-from billing.queries.sub_tokens import SubTokenState, state, states, sub_tokens
+from billing.queries.sub_tokens import SubTokenSearch, SubTokenState, search_sub_tokens, state, states
 from billing.queries.usage import daily_burn
 from billing.services import sub_tokens as service
-from billing.services.sub_token_life import revoke_sub_token
 from tenants.permissions import Permission
+from tenants.queries.pages import Order, page_after
 from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, actor_of, console_page
 from tenants.views.downloads import csv_response
 
 DAYS = 30
-CSV_COLUMNS = ["id", "name", "prefix", "status", "mode", "tokens", "remaining", "used", "expires_at", "last_used_at"]
+PAGE = 100
+CSV_PAGE = 500
+CSV_COLUMNS = [
+    "id",
+    "name",
+    "prefix",
+    "team",
+    "status",
+    "mode",
+    "tokens",
+    "remaining",
+    "held",
+    "used",
+    "expires_at",
+    "last_used_at",
+    "last_used_ip",
+    "tags",
+    "created_by",
+    "created_at",
+]
 
 
 @console_page("sub_tokens.view")
 @require_safe
 def sub_token_list(request: ConsoleRequest) -> HttpResponse:
-    """List the sub-tokens, latest first (`?q=&status=`)."""
-    form = SubTokenFilter(request.GET or None)
-    rows = _chosen(form)
+    """List the sub-tokens, 100 a page (`?q=&status=&team=&tag=name=value&sort=&cursor=`)."""
+    form, now = SubTokenFilter(request.GET), timezone.now()
+    search, cursor = form.search(), form.chosen.get("cursor")
+    found, next_cursor = page_after(search_sub_tokens(search, now=now), order=form.order(), cursor=cursor, limit=PAGE)
     context = {
         "form": form,
-        "rows": rows,
-        "filtered": form.is_bound and any(form.cleaned_data.values()),
+        "rows": states(found, now=now),
+        "filtered": bool(search),
+        "next_cursor": next_cursor,
+        "first": cursor is None,
+        "bulk_form": BulkForm(None, auto_id="bulk-%s"),
         "may_manage": Permission.SUB_TOKENS_MANAGE in request.permissions,
     }
     return render(request, "billing/sub_tokens.html", context)
@@ -55,7 +79,8 @@ def sub_token_list(request: ConsoleRequest) -> HttpResponse:
 @require_safe
 def sub_tokens_csv(request: ConsoleRequest) -> HttpResponseBase:
     """Download the sub-tokens as CSV, with the filters of the list."""
-    rows = _csv_rows(request.organization.id, SubTokenFilter(request.GET or None))
+    form = SubTokenFilter(request.GET)
+    rows = _csv_rows(request.organization.id, form.search(), form.order())
     return csv_response(f"sub-tokens-{request.organization.slug}.csv", rows)
 
 
@@ -81,10 +106,10 @@ def sub_token_new(request: ConsoleRequest) -> HttpResponse:
                 now=now,
             )
         except (LedgerError, SubTokenError) as error:
-            form.add_error("tokens", _refusal(error))
+            form.add_error("tokens", refusal(error))
         else:
             context = {"sub_token": issued.sub_token, "secret": issued.secret, "base_url": base_url(request)}
-            return render(request, "billing/sub_token_created.html", context)
+            return render(request, "billing/sub_token_created.html", {**context, "first": True})
     available = balance(wallet().id).available_mtok
     return render(request, "billing/sub_token_new.html", {"form": form, "available_mtok": available})
 
@@ -93,7 +118,7 @@ def sub_token_new(request: ConsoleRequest) -> HttpResponse:
 @require_safe
 def sub_token(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
     """Show one sub-token: what it has, its policy, and how it is called."""
-    found = _find(sub_token_id)
+    found = find(sub_token_id)
     now = timezone.now()
     may_manage = Permission.SUB_TOKENS_MANAGE in request.permissions
     context = {
@@ -103,6 +128,7 @@ def sub_token(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
         "may_manage": may_manage,
         "allocate_form": AmountForm(auto_id="allocate-%s") if may_manage else None,
         "reclaim_form": ReclaimForm(auto_id="reclaim-%s") if may_manage else None,
+        "rotate_form": RotateForm(auto_id="rotate-%s") if may_manage else None,
         "parent_available_mtok": balance(found.account.parent_id).available_mtok if found.account.parent_id else 0,
         "base_url": base_url(request),
     }
@@ -113,7 +139,7 @@ def sub_token(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def sub_token_allocate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
     """Give a sub-token more Tokens, or a higher quota (`tokens`)."""
-    found = _find(sub_token_id)
+    found = find(sub_token_id)
     form = AmountForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("That is no amount of Tokens: give a number above 0 with at most 3 decimals."))
@@ -123,7 +149,7 @@ def sub_token_allocate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> Http
                 sub_token_id=found.id, mtok=form.cleaned_data["tokens"], actor=actor_of(request), now=timezone.now()
             )
         except (LedgerError, SubTokenError) as error:
-            messages.error(request, _refusal(error))
+            messages.error(request, refusal(error))
         else:
             messages.success(
                 request, _("%(tokens)s Tokens added.") % {"tokens": in_tokens(form.cleaned_data["tokens"])}
@@ -135,7 +161,7 @@ def sub_token_allocate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> Http
 @require_POST
 def sub_token_reclaim(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
     """Take a sub-token's free Tokens, or quota, back (`tokens`; empty takes all that is free)."""
-    found = _find(sub_token_id)
+    found = find(sub_token_id)
     form = ReclaimForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("That is no amount of Tokens: give a number above 0 with at most 3 decimals."))
@@ -145,22 +171,9 @@ def sub_token_reclaim(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpR
                 sub_token_id=found.id, mtok=form.cleaned_data["tokens"], actor=actor_of(request), now=timezone.now()
             )
         except (LedgerError, SubTokenError) as error:
-            messages.error(request, _refusal(error))
+            messages.error(request, refusal(error))
         else:
             messages.success(request, _("%(tokens)s Tokens taken back.") % {"tokens": in_tokens(taken)})
-    return redirect("sub_token", request.organization.slug, found.id)
-
-
-@console_page("sub_tokens.manage")
-@require_POST
-def sub_token_revoke(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
-    """End a sub-token for good, once its name was typed to confirm it."""
-    found = _find(sub_token_id)
-    if request.POST.get("confirm_name", "").strip() != found.name.strip():
-        messages.error(request, _("The name did not match, so nothing was revoked."))
-    else:
-        revoke_sub_token(sub_token_id=found.id, actor=actor_of(request), now=timezone.now())
-        messages.success(request, _("%(name)s is revoked. Its Tokens can be taken back.") % {"name": found.name})
     return redirect("sub_token", request.organization.slug, found.id)
 
 
@@ -175,7 +188,7 @@ def in_tokens(mtok: int) -> str:
     return f"{whole:,}" + (f".{thousandths:03d}".rstrip("0") if thousandths else "")
 
 
-def _refusal(error: Exception) -> str:
+def refusal(error: Exception) -> str:
     """Return why the ledger refused, in a person's words."""
     match error:
         case InsufficientTokens():
@@ -186,40 +199,47 @@ def _refusal(error: Exception) -> str:
             return _("The ledger refused this: %(reason)s") % {"reason": error}
 
 
-def _find(sub_token_id: uuid.UUID) -> SubToken:
+def find(sub_token_id: uuid.UUID) -> SubToken:
+    """Return a sub-token with its account and team, or answer 404."""
     found = SubToken.objects.select_related("account", "team").filter(id=sub_token_id).first()
     if found is None:
         raise Http404
     return found
 
 
-def _chosen(form: SubTokenFilter) -> list[SubTokenState]:
-    chosen: dict[str, Any] = form.cleaned_data if form.is_bound and form.is_valid() else {}
-    found = sub_tokens()
-    if chosen.get("q"):
-        found = found.filter(name__icontains=chosen["q"])
-    rows = states(found, now=timezone.now())
-    return [row for row in rows if row.status == chosen["status"]] if chosen.get("status") else rows
-
-
-def _csv_rows(organization_id: uuid.UUID, form: SubTokenFilter) -> Iterator[Sequence[Any]]:
+def _csv_rows(organization_id: uuid.UUID, search: SubTokenSearch, order: Order) -> Iterator[Sequence[Any]]:
     yield CSV_COLUMNS
-    with organization_scope(organization_id):
-        rows = _chosen(form)
-    for row in rows:
-        token = row.sub_token
-        yield [
-            token.id,
-            token.name,
-            token.prefix,
-            row.status,
-            token.mode,
-            decimal(row.total_mtok),
-            decimal(row.balance.available_mtok),
-            decimal(row.used_mtok),
-            token.expires_at.isoformat(),
-            token.last_used_at.isoformat() if token.last_used_at else "",
-        ]
+    now, cursor = timezone.now(), None
+    while True:
+        with organization_scope(organization_id):
+            page, cursor = page_after(search_sub_tokens(search, now=now), order=order, cursor=cursor, limit=CSV_PAGE)
+            rows = states(page, now=now)
+        for row in rows:
+            yield _csv_row(row)
+        if cursor is None:
+            return
+
+
+def _csv_row(row: SubTokenState) -> list[Any]:
+    token = row.sub_token
+    return [
+        token.id,
+        token.name,
+        token.prefix,
+        token.team.name if token.team else "",
+        row.status,
+        token.mode,
+        decimal(row.total_mtok),
+        decimal(row.balance.available_mtok),
+        decimal(row.balance.held_mtok),
+        decimal(row.used_mtok),
+        token.expires_at.isoformat(),
+        token.last_used_at.isoformat() if token.last_used_at else "",
+        token.last_used_ip or "",
+        " ".join(f"{name}={value}" for name, value in token.tags.items()),
+        token.created_by,
+        token.created_at.isoformat(),
+    ]
 
 
 def decimal(mtok: int | None) -> str:

@@ -72,6 +72,11 @@ on("click", "dialog", (dialog, event) => {
   if (event.target === dialog) dialog.close();
 });
 
+// One box ticks all of a name in its form.
+on("change", "[data-check-all]", (box) => {
+  for (const other of box.form.querySelectorAll(`[name="${box.dataset.checkAll}"]`)) other.checked = box.checked;
+});
+
 on("click", "[data-dismiss]", (button) => button.closest(".message").remove());
 on("change", "form[data-submit-on-change]", (form) => form.requestSubmit());
 // A form that was sent is not sent twice by an impatient second click.

@@ -13,6 +13,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from tenants.api.problems import Problem
+from tenants.queries.pages import NEWEST, Order, page_after
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -35,7 +36,7 @@ Row = TypeVar("Row", bound=Model)
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """Rows of one page, latest first, and the cursor of the next one (None after the last)."""
+    """Rows of one page and the cursor of the next one (None after the last)."""
 
     rows: list[Row]
     next_cursor: str | None
@@ -45,19 +46,15 @@ class Page(Generic[Row]):
         return {"data": data, "next_cursor": self.next_cursor}
 
 
-def paginate(request: Request, queryset: QuerySet[Row]) -> Page[Row]:
-    """Return the page that `?limit=&cursor=` asks for, latest first. Raises `validation_error`.
+def paginate(request: Request, queryset: QuerySet[Row], order: Order = NEWEST) -> Page[Row]:
+    """Return the page that `?limit=&cursor=` asks for, latest first unless told otherwise. Raises `validation_error`.
 
-    Ids are UUIDv7, so they are the order of time, and a cursor is the last id that the caller has seen.
+    A cursor is the last id that the caller has seen.
     """
     limit = _limit(request.query_params.get("limit"))
     cursor = request.query_params.get("cursor")
-    if cursor is not None:
-        queryset = queryset.filter(id__lt=_decode(cursor))
-    rows = list(queryset.order_by("-id")[: limit + 1])
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(rows, _encode(rows[-1].pk) if more else None)
+    rows, following = page_after(queryset, order=order, cursor=None if cursor is None else _decode(cursor), limit=limit)
+    return Page(rows, _encode(following) if following else None)
 
 
 def _limit(text: str | None) -> int:

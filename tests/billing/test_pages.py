@@ -24,7 +24,7 @@ from tests.factories.tenants import make_membership
 pytestmark = pytest.mark.django_db
 
 PAGES = ["", "balance/", "ledger/", "ledger.csv", "grants/", "sub-tokens/", "sub-tokens.csv", "sub-tokens/new/"]
-FORM = {"name": "Line 1", "mode": "allocated", "tokens": "5.625", "expires_in_days": "30"}
+FORM = {"name": "Line 1", "mode": "allocated", "tokens": "5.625", "expires_in_days": "30", "priority_class": "1"}
 
 
 def make(client: Client, organization: Organization, **changes: Any) -> Any:
