@@ -103,6 +103,30 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   );
 });
 
+// A fragment that was asked for in vain says so, once at a time. The pill asks again by itself.
+const toasts = document.getElementById("toasts");
+const toast = (words) => {
+  const note = document.createElement("div");
+  note.className = "message bad toast";
+  note.textContent = words;
+  toasts?.replaceChildren(note);
+  setTimeout(() => note.remove(), 8000);
+};
+document.addEventListener("htmx:sendError", (event) => {
+  if (!event.target.matches("[data-balance]")) toast(toasts.dataset.unreached);
+});
+document.addEventListener("htmx:responseError", (event) => {
+  if (!event.target.matches("[data-balance]")) toast(toasts.dataset.unworked);
+});
+// Who was signed out meanwhile is sent to sign in; the sign-in page is no fragment.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { responseURL } = event.detail.xhr;
+  if (responseURL && new URL(responseURL).pathname.startsWith("/accounts/")) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
+});
+
 // Times are sent in UTC and shown in the reader's zone; the server's words stay for those without JavaScript.
 const day = { month: "short", day: "numeric" };
 const minute = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
