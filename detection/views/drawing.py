@@ -51,9 +51,16 @@ def drawing(predictions: Sequence[dict[str, Any]], *, width: int, height: int) -
         sticks_out = x1 + length > width
         left = x2 - length if sticks_out else x1
         above, below = y1 - font_size * 0.4, y2 + font_size * 1.1
-        # Where boxes lie over each other, the less sure one is named below.
-        taken = any(abs(left - x) < length and abs(above - y) < font_size for x, y in named)
-        label_y = above if above > font_size and not taken else below
+        # Where labels would lie over each other, the less sure box is named below itself, or higher up.
+        label_y = next(
+            (
+                y
+                for y in (above, below, above - font_size * 1.1)
+                if y > font_size
+                and not any(abs(left - x) < length and abs(y - other) < font_size for x, other in named)
+            ),
+            below,
+        )
         named.append((left, label_y))
         boxes.append(
             DrawnBox(
