@@ -24,9 +24,11 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database, Redis and at least one worker are there, else 503 with what is missing.
+    """Answer 200 when database, Redis, a worker and a loaded model are there, else 503 with what is missing.
 
-    `{"status": "ready"|"not_ready", "checks": {"database"|"redis"|"worker": "ok"|"unavailable"}}`
+    Where no model is to be kept warm, a worker that could load one will do.
+
+    `{"status": "ready"|"not_ready", "checks": {"database"|"redis"|"worker"|"model": "ok"|"unavailable"}}`
     """
     checks = {name: "ok" if _passes(name, check) else "unavailable" for name, check in _CHECKS.items()}
     ready = all(outcome == "ok" for outcome in checks.values())
@@ -56,4 +58,5 @@ _CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database,
     "redis": lambda: bool(client().ping()),
     "worker": lambda: bool(live_workers()),
+    "model": lambda: any(worker.get("models") or worker.get("warm") for worker in live_workers().values()),
 }

@@ -280,6 +280,8 @@ FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
+# So many bytes of images may be on their way to workers at once, in Redis; beyond, a call is answered 503.
+MAX_INPUT_BYTES_IN_FLIGHT = env.int("MAX_INPUT_BYTES_IN_FLIGHT", default=256_000_000)
 # A call waits this long for its result before it is answered 202.
 DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
 # A job that no worker has finished by then fails and costs nothing; its hold and its input live as long.
@@ -294,6 +296,8 @@ CALLS_KEPT_DAYS = env.int("CALLS_KEPT_DAYS", default=90)
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # How many batches one worker process has in its hands at once: while one is inferred, others are decoded or settled.
 WORKER_THREADS = env.int("WORKER_THREADS", default=2)
+# So many decoded pixels (3 bytes each) may be in a worker process's memory at once; a single image may be larger.
+WORKER_PIXELS = env.int("WORKER_PIXELS", default=100_000_000)
 # Processor threads of one inference; shared by the batches that run at once.
 INFERENCE_THREADS = env.int("INFERENCE_THREADS", default=CPUS)
 # A batch forms from what waits already, never by waiting. Processors gain little from batches, GPUs much.

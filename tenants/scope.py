@@ -35,14 +35,19 @@ def user_scope(user_id: uuid.UUID | str) -> Iterator[None]:
 
 
 @contextmanager
-def platform_scope(reason: str) -> Iterator[None]:
+def platform_scope(reason: str, *, patient: bool = False) -> Iterator[None]:
     """Open a transaction that sees every organization: the one door for sweepers, workers and staff.
 
-    `reason` says who goes through it and why; it is logged.
+    `reason` says who goes through it and why; it is logged. With `patient` its statements may take as long as they
+    like: for work at night that nobody waits for. All others end after the time that the role has (docs/operations.md).
     """
     log.debug("platform_scope", reason=reason)
     with transaction.atomic(), _setting("role", settings.DATABASE_PLATFORM_ROLE):
-        yield
+        if patient:
+            with _setting("statement_timeout", "0"):
+                yield
+        else:
+            yield
 
 
 @contextmanager

@@ -19,18 +19,25 @@ class DecodeError(Exception):
         self.code = code
 
 
-def decode(content: bytes) -> NDArray[np.uint8]:
-    """Return a picture as (H, W, 3) BGR, turned as its EXIF orientation says.
+def measure(content: bytes) -> int:
+    """Return how many pixels a picture has, by its header, before any memory is taken for them.
 
-    Grey, palette, 16 bit and CMYK become 8 bit BGR; transparency is dropped. Raises DecodeError; a picture over the
-    limit on pixels is refused from its header, before any memory is taken for it.
+    Raises DecodeError for what is no picture, or one over the limit on pixels.
     """
     try:
-        inputs.inspect_image(content)
+        header = inputs.inspect_image(content)
     except Problem as problem:
         too_large = problem.code == JobError.IMAGE_TOO_LARGE
         code = JobError.IMAGE_TOO_LARGE if too_large else JobError.INVALID_IMAGE
         raise DecodeError(code, str(problem.detail)) from problem
+    return header.width * header.height
+
+
+def decode(content: bytes) -> NDArray[np.uint8]:
+    """Return a picture that was measured as (H, W, 3) BGR, turned as its EXIF orientation says.
+
+    Grey, palette, 16 bit and CMYK become 8 bit BGR; transparency is dropped. Raises DecodeError.
+    """
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from detection.models import Model
 from detection.services import liveness, queue
 from workers.engines.base import EngineError
+from workers.pixels import PixelBudget
 from workers.pool import ModelPool
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,9 @@ class Machine:
         self.models = ModelPool(settings.MODEL_MEMORY_BYTES)
         self.decoders = ThreadPoolExecutor(settings.CPUS, thread_name_prefix="decode")
         self.lease = dt.timedelta(seconds=settings.JOB_LEASE_SECONDS)
+        self.pixels = PixelBudget(settings.WORKER_PIXELS)
         self.stopping = threading.Event()
+        self._warm = threading.Event()
         self._stopped = threading.Event()
         # Images of a batch are decoded side by side; OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
@@ -74,6 +77,7 @@ class Machine:
             "batch_size": settings.INFERENCE_BATCH_SIZE,
             "threads": settings.WORKER_THREADS,
             "stopping": self.stopping.is_set(),
+            "warm": self._warm.is_set(),
         }
 
     def _warm_up(self) -> None:
@@ -82,7 +86,10 @@ class Machine:
                 for version in model.versions.all():
                     if version.installed and not self.stopping.is_set():
                         self.models.get(version.id, version.default_img_size)
-        except (EngineError, DatabaseError):
+            self._warm.set()
+            # Whoever waits for a model need not wait for the next beat.
+            liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
+        except (EngineError, DatabaseError, RedisError):
             log.warning("warm_up_failed", exc_info=True)
         finally:
             connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -17,7 +18,7 @@ from detection.enums import JobError
 from detection.services import blobs, doorbell, queue, settlement
 from detection.services.queue import Claim
 from detection.services.settlement import Outcome
-from workers.decode import DecodeError, decode
+from workers.decode import DecodeError, decode, measure
 from workers.engines.base import EngineError, RawDetections
 from workers.machine import Machine
 from workers.nms import select
@@ -28,6 +29,15 @@ log = structlog.get_logger(__name__)
 Image = NDArray[np.uint8]
 
 INPUT_PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A job's image before it is decoded, and how many pixels it will have."""
+
+    claim: Claim
+    content: bytes
+    pixels: int
 
 
 def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
@@ -90,12 +100,27 @@ def _run(machine: Machine, claims: Sequence[Claim], version_id: uuid.UUID, img_s
         detail = "The model could not be loaded."
         return [_failure(claim, JobError.MODEL_UNAVAILABLE, detail) for claim in claims]
     contents = _fetch(claims)
+    measured = [_measure(claim, content) for claim, content in zip(claims, contents, strict=True)]
+    outcomes = [found for found in measured if isinstance(found, Outcome)]
+    pictures = [picture for picture in measured if isinstance(picture, Picture)]
+    for part in machine.pixels.parts([picture.pixels for picture in pictures]):
+        outcomes += _run_part(machine, model, pictures[part], img_size)
+    return outcomes
+
+
+def _run_part(machine: Machine, model: LoadedModel, pictures: Sequence[Picture], img_size: int) -> list[Outcome]:
+    """Decode and infer pictures that fit into memory together."""
     # One image is not worth the way to another thread and back.
-    each: Callable = machine.decoders.map if len(claims) > 1 else map
-    decoded = list(each(_decode, claims, contents))
-    failures = [outcome for outcome in decoded if isinstance(outcome, Outcome)]
-    ready = [(claim, image) for claim, image in zip(claims, decoded, strict=True) if not isinstance(image, Outcome)]
-    return failures + (_infer(model, ready, img_size) if ready else [])
+    each: Callable = machine.decoders.map if len(pictures) > 1 else map
+    with machine.pixels.take(sum(picture.pixels for picture in pictures)):
+        decoded = list(each(_decode, pictures))
+        outcomes = [outcome for outcome in decoded if isinstance(outcome, Outcome)]
+        ready = [
+            (picture.claim, image)
+            for picture, image in zip(pictures, decoded, strict=True)
+            if not isinstance(image, Outcome)
+        ]
+        return outcomes + (_infer(model, ready, img_size) if ready else [])
 
 
 def _fetch(claims: Sequence[Claim]) -> list[bytes | None]:
@@ -111,13 +136,20 @@ def _fetch(claims: Sequence[Claim]) -> list[bytes | None]:
         time.sleep(0.005)
 
 
-def _decode(claim: Claim, content: bytes | None) -> Image | Outcome:
+def _measure(claim: Claim, content: bytes | None) -> Picture | Outcome:
     if content is None:
         return _failure(claim, JobError.INPUT_LOST, "The image was lost before it was processed; send it again.")
     try:
-        return decode(content)
+        return Picture(claim, content, measure(content))
     except DecodeError as error:
         return _failure(claim, error.code, str(error))
+
+
+def _decode(picture: Picture) -> Image | Outcome:
+    try:
+        return decode(picture.content)
+    except DecodeError as error:
+        return _failure(picture.claim, error.code, str(error))
 
 
 def _infer(model: LoadedModel, ready: Sequence[tuple[Claim, Image]], img_size: int) -> list[Outcome]:

@@ -43,7 +43,7 @@ def verify_ledger(*, now: datetime, organization_slug: str | None = None) -> Led
     organizations, discrepancies, totals = 0, 0, LedgerTotals()
     off: list[OrganizationReport] = []
     for organization_id, slug in every_organization(organization_slug):
-        with platform_scope("verify ledger"):
+        with platform_scope("verify ledger", patient=True):
             recomputed = recompute(organization_id)
             _keep(organization_id, recomputed, now)
         organizations += 1

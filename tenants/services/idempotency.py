@@ -64,7 +64,7 @@ def do_once(
 
 def forget_old_answers(now: datetime) -> int:
     """Delete records older than 30 days and return how many. For the scheduler, through the platform's door."""
-    with platform_scope("forget old idempotency records"):
+    with platform_scope("forget old idempotency records", patient=True):
         return IdempotencyRecord.objects.filter(created_at__lt=now - KEPT).delete()[0]
 
 

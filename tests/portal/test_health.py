@@ -21,11 +21,32 @@ def test_the_process_answers_without_database_or_redis(client: Client, monkeypat
 def test_not_ready_without_a_worker(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json()["checks"] == {"database": "ok", "redis": "ok", "worker": "unavailable"}
+    assert response.json()["checks"] == {
+        "database": "ok",
+        "redis": "ok",
+        "worker": "unavailable",
+        "model": "unavailable",
+    }
 
 
-def test_ready_with_a_worker_that_reports(client: Client) -> None:
+def test_not_ready_until_a_worker_has_loaded_a_model(client: Client) -> None:
     liveness.report("one", {"models": []}, seconds=10)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["checks"]["worker"] == "ok"
+    assert response.json()["checks"]["model"] == "unavailable"
+
+
+def test_ready_with_a_worker_that_reports_a_model(client: Client) -> None:
+    liveness.report("one", {"models": [], "warm": False}, seconds=10)
+    assert client.get("/readyz").status_code == 503
+    liveness.report("two", {"models": ["pcb-defect-n"], "warm": False}, seconds=10)
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+
+
+def test_ready_where_no_model_is_to_be_warm(client: Client) -> None:
+    liveness.report("one", {"models": [], "warm": True}, seconds=10)
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
 

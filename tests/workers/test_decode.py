@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from detection.enums import JobError
 from tests.detection.images import bmp_header, png_header, webp_header
-from workers.decode import DecodeError, decode
+from workers.decode import DecodeError, decode, measure
 
 
 def gradient() -> np.ndarray:
@@ -82,7 +82,7 @@ def test_a_picture_cut_off_is_refused(kind: str, kept: float) -> None:
 )
 def test_a_bomb_is_refused_from_its_header(content: bytes) -> None:
     with pytest.raises(DecodeError) as refusal:
-        decode(content)
+        measure(content)
     assert refusal.value.code == JobError.IMAGE_TOO_LARGE
 
 
@@ -91,5 +91,12 @@ def test_a_bomb_is_refused_from_its_header(content: bytes) -> None:
 )
 def test_anything_else_is_no_picture(content: bytes) -> None:
     with pytest.raises(DecodeError) as refusal:
-        decode(content)
+        measure(content)
     assert refusal.value.code == JobError.INVALID_IMAGE
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_the_header_tells_how_many_pixels_there_will_be(kind: str) -> None:
+    content = saved(RGB, kind)
+    height, width = decode(content).shape[:2]
+    assert measure(content) == width * height

@@ -18,6 +18,7 @@ from detection.services import liveness, queue
 from detection.services.redis import client
 from portal.celery import app, broker_url
 from tenants.scope import organization_scope
+from tenants.services.audit_verify import AuditReport
 from tests.chaos.conftest import wait_for
 from tests.factories.tenants import make_organization
 from workers import tasks
@@ -61,6 +62,7 @@ def test_the_broker_is_redis(redis: str, broker: str) -> None:
 
 
 def test_every_scheduled_task_exists_and_goes_to_the_scheduler() -> None:
+    app.loader.import_default_modules()
     for entry in app.conf.beat_schedule.values():
         assert entry["task"] in app.tasks
         assert entry["options"]["queue"] == "maintenance"
@@ -85,6 +87,7 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tasks, "forget_old_answers", lambda now: None)
     monkeypatch.setattr(tasks, "verify_ledger", verify)
+    monkeypatch.setattr(tasks, "verify_audit", lambda now: AuditReport(1, 9, 2, {"beta": None}))
     with structlog.testing.capture_logs() as logs:
         tasks.nightly()
         assert begun.wait(10)
@@ -93,8 +96,9 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
         go_on.set()
         night.join(10)
     assert len(calls) == 1
-    assert [line["event"] for line in logs] == ["night_work_still_running", "ledger_off"]
+    assert [line["event"] for line in logs] == ["night_work_still_running", "ledger_off", "audit_log_off"]
     assert logs[1]["organizations"] == ["alpha"]
+    assert logs[2]["organizations"] == ["beta"]
 
 
 def test_a_night_that_fails_is_logged_and_the_next_one_verifies(
@@ -113,7 +117,7 @@ def test_a_night_that_fails_is_logged_and_the_next_one_verifies(
     with monkeypatch.context() as patch:
         patch.setattr(tasks, "forget_old_answers", lambda now: 1 / 0)
         assert one_night() == ["night_work_failed"]
-    assert one_night() == []
+    assert one_night() == ["audit_chain"], "the end of each chain is told, and nothing is off"
     with organization_scope(organization.id):
         assert LedgerCheck.objects.get().discrepancies == []
 
@@ -131,5 +135,6 @@ def test_one_part_of_the_maintenance_that_fails_keeps_none_of_the_rest(monkeypat
     names = ["requeue_lost", "fail_overdue", "expire_overdue_holds", "ring_for_waiting"]
     for name in names:
         monkeypatch.setattr(holds if "holds" in name else queue, name, step(name))
+    monkeypatch.setattr(tasks, "seal_events", step("seal_events"))
     tasks.maintain()
-    assert done == names
+    assert done == [*names, "seal_events"]
