@@ -13,7 +13,6 @@ from billing.forms import LIVES, PolicyForm
 from billing.models import SubToken
 from billing.services.sub_token_bulk import MOST, BulkAct
 
-HOURS = ((0, _("Not at all")), (1, _("1 hour")), (24, _("24 hours")), (72, _("3 days")), (168, _("7 days")))
 MINUTE = "%Y-%m-%dT%H:%M"
 
 
@@ -57,16 +56,6 @@ class SubTokenChangeForm(PolicyForm):
         """Return what `change_sub_token` takes."""
         chosen = self.cleaned_data
         return {**self.policy_values(), "name": chosen["name"], "expires_at": chosen["expires_at"]}
-
-
-class RotateForm(forms.Form):
-    """How long the old secret works on."""
-
-    grace_hours = forms.TypedChoiceField(label=_("The old secret works on for"), choices=HOURS, coerce=int, initial=24)
-
-    def grace(self) -> timedelta:
-        """Return the grace that was chosen."""
-        return timedelta(hours=self.cleaned_data["grace_hours"])
 
 
 class BulkForm(forms.Form):

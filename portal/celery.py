@@ -59,6 +59,7 @@ app.conf.update(
         "maintain": _every(2.0, "workers.maintain"),
         "expire": _every(60.0, "workers.expire"),
         "send-mail": _every(5.0, "tenants.send_mail"),
+        "remind-of-ends": _every(60.0, "billing.remind_of_ends"),
         "raise-crossings": _every(2.0, "billing.raise_crossings"),
         "forget-mail": {
             "task": "tenants.forget_mail",

@@ -68,6 +68,10 @@ class GraceOutOfRange(TenantsError):
     message = _("An old secret can work on for at most 7 days.")
 
 
+class KeyRevoked(TenantsError):
+    message = _("This key was revoked. Make a new one.")
+
+
 class NotFound(TenantsError):
     message = _("There is nothing here, or it is not yours to see.")
 

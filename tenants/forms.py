@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import Organization, Role, Team, User
+from tenants.models import ManagementKey, Organization, Role, Team, User
 from tenants.permissions import LABELS, MANAGEMENT_KEY_SCOPES, Permission
 from tenants.queries.teams import teams_outside
 
@@ -111,6 +111,7 @@ class ManagementKeyForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=120, help_text=_("What will use it, such as “ERP” or “CI”."))
     scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
     days = forms.ChoiceField(label=_("Valid for"), choices=LIVES, initial="90")
+    ip_allow_list = NetworksField()
 
     def __init__(self, *args: Any, allowed: Iterable[Permission], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -126,6 +127,57 @@ class ManagementKeyForm(forms.Form):
         """Return when the key ends, None for never."""
         days = self.cleaned_data["days"]
         return None if days == "never" else now + timedelta(days=int(days))
+
+
+class ManagementKeyChangeForm(ManagementKeyForm):
+    """Another name, scopes, life or addresses for a key; scopes that it has may stay whoever changes it."""
+
+    KEEP = ("keep", _("As it is"))
+
+    def __init__(self, *args: Any, key: ManagementKey, allowed: Iterable[Permission], **kwargs: Any) -> None:
+        initial = {"name": key.name, "scopes": key.scopes, "days": "keep", "ip_allow_list": key.ip_allow_list}
+        scopes = {*allowed, *(Permission(scope) for scope in key.scopes)}
+        super().__init__(*args, allowed=scopes, **kwargs | {"initial": initial})
+        self.fields["days"].choices = [self.KEEP, *self.LIVES]  # type: ignore[attr-defined]
+
+    def changes(self, now: datetime) -> dict[str, Any]:
+        """Return what `change_management_key` takes."""
+        chosen = self.cleaned_data
+        changes = {"name": chosen["name"], "scopes": chosen["scopes"], "ip_allow_list": chosen["ip_allow_list"]}
+        return changes if chosen["days"] == "keep" else changes | {"expires_at": self.expires_at(now)}
+
+
+class GraceForm(forms.Form):
+    """How long an old secret works on."""
+
+    HOURS = ((0, _("Not at all")), (1, _("1 hour")), (24, _("24 hours")), (72, _("3 days")), (168, _("7 days")))
+
+    grace_hours = forms.TypedChoiceField(label=_("The old secret works on for"), choices=HOURS, coerce=int, initial=24)
+
+    def grace(self) -> timedelta:
+        """Return the grace that was chosen."""
+        return timedelta(hours=self.cleaned_data["grace_hours"])
+
+
+class ManagementKeyFilter(forms.Form):
+    """Which keys are shown; what is not valid leaves none out."""
+
+    q = forms.CharField(label=_("Name or secret's beginning"), required=False, max_length=120)
+    status = forms.ChoiceField(
+        label=_("Status"),
+        required=False,
+        choices=[("", _("All")), ("active", _("Active")), ("expired", _("Expired")), ("revoked", _("Revoked"))],
+    )
+    cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_valid()
+        self.chosen: dict[str, Any] = getattr(self, "cleaned_data", {})
+
+    def search(self) -> dict[str, str]:
+        """Return the arguments of `management_keys`."""
+        return {"text": self.chosen.get("q", ""), "status": self.chosen.get("status", "")}
 
 
 class ProfileForm(forms.ModelForm):

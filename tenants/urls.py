@@ -41,6 +41,18 @@ urlpatterns = [
     path("o/<slug:slug>/teams/<uuid:team_id>/", teams.team_change, name="team_change"),
     path("o/<slug:slug>/management-keys/", management_keys.management_keys, name="management_keys"),
     path("o/<slug:slug>/management-keys/new/", management_keys.management_key_new, name="management_key_new"),
+    path("o/<slug:slug>/management-keys.csv", management_keys.management_keys_csv, name="management_keys_csv"),
+    path("o/<slug:slug>/management-keys/<uuid:key_id>/", management_keys.management_key, name="management_key"),
+    path(
+        "o/<slug:slug>/management-keys/<uuid:key_id>/rotate/",
+        management_keys.management_key_rotate,
+        name="management_key_rotate",
+    ),
+    path(
+        "o/<slug:slug>/management-keys/<uuid:key_id>/end-grace/",
+        management_keys.management_key_end_grace,
+        name="management_key_end_grace",
+    ),
     path(
         "o/<slug:slug>/management-keys/<uuid:key_id>/revoke/",
         management_keys.management_key_revoke,

@@ -12,7 +12,7 @@ from billing import errors
 from billing.api.fields import tokens_number
 from tenants.api.management import ManagementView, management_credential
 from tenants.api.problems import Problem
-from tenants.errors import GraceOutOfRange, NotFound, TeamNameTaken
+from tenants.errors import GraceOutOfRange, NotFound, TeamCycle, TeamNameTaken, TeamStays
 from tenants.models import Organization
 from tenants.scope import organization_scope
 
@@ -66,7 +66,7 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem("conflict", str(error))
         case errors.StateChanged() | errors.PoolMissing():
             return Problem("conflict", str(error))
-        case TeamNameTaken():
+        case TeamNameTaken() | TeamCycle() | TeamStays():
             return Problem("conflict", str(error))
     return None
 

@@ -14,6 +14,7 @@ from billing.api.fields import NetworkField, TagsField, TokensField, TokensInput
 from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
 from billing.queries.sub_tokens import SubTokenState
 from billing.services.sub_tokens import Policy
+from tenants.api.rotation import OldSecretAnswer
 from tenants.api.serializers import StrictSerializer
 
 LONGEST_LIST = 100
@@ -139,13 +140,6 @@ class SubTokenChange(LifeFields):
         return changes | ({"expires_at": expires_at} if expires_at else {})
 
 
-class OldSecretAnswer(serializers.Serializer):
-    """A former secret that still works."""
-
-    prefix = serializers.CharField(help_text="how it begins")
-    ends_at = serializers.DateTimeField(help_text="when it stops working")
-
-
 class SubTokenAnswer(serializers.Serializer):
     """A sub-token and what it has."""
 
@@ -225,6 +219,15 @@ class TeamRequest(StrictSerializer):
         help_text="`allocated`: the pool has Tokens of its own; `capped`: it draws on its parent up to a quota",
     )
     tokens = TokensInput(required=False, allow_null=True, help_text="its Tokens, or its quota (null: no quota)")
+
+
+class TeamChange(StrictSerializer):
+    """What to change of a team; members that are not sent stay."""
+
+    name = serializers.CharField(max_length=120)
+    parent = serializers.UUIDField(  # type: ignore[assignment]
+        required=False, allow_null=True, help_text="the team that it is to be inside of, null for none"
+    )
 
 
 class PoolAnswer(serializers.Serializer):

@@ -10,14 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.life_serializers import (
-    BulkAnswer,
-    BulkRequest,
-    FoundSecret,
-    LookupAnswer,
-    LookupRequest,
-    RotateRequest,
-)
+from billing.api.life_serializers import BulkAnswer, BulkRequest, FoundSecret, LookupAnswer, LookupRequest
 from billing.api.problems import BillingView
 from billing.api.serializers import NewSubTokenAnswer, SubTokenAnswer
 from billing.api.sub_tokens import answer_of
@@ -26,6 +19,7 @@ from billing.queries.sub_tokens import states
 from billing.services import sub_token_bulk as bulk
 from billing.services import sub_token_life as life
 from tenants.api.management import management_credential, permitted
+from tenants.api.rotation import RotateRequest
 from tenants.api.schema import IDEMPOTENCY_KEY, WRITING, problems
 from tenants.permissions import Permission
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.problems import BillingView, invalid
-from billing.api.serializers import TeamAnswer, TeamRequest
+from billing.api.serializers import TeamAnswer, TeamChange, TeamRequest
 from billing.enums import AccountMode, SubTokenMode
 from billing.models import Account
 from billing.queries.balances import Balance, balances
+from billing.queries.pools import pool_of as pool_of_team
 from billing.queries.pools import pools
 from billing.services.pools import open_pool
 from tenants.api.management import management_credential, permitted
@@ -22,7 +24,7 @@ from tenants.api.schema import IDEMPOTENCY_KEY, READING, WRITING, page_of, probl
 from tenants.errors import NotFound
 from tenants.models import Team
 from tenants.permissions import Permission
-from tenants.services.teams import create_team
+from tenants.services.teams import change_team, create_team
 
 
 class TeamListView(BillingView):
@@ -78,6 +80,60 @@ class TeamListView(BillingView):
             now=now,
         )
         return Response(_answer(team, pool, balances([pool.id], now=now)), status=201)
+
+
+class TeamView(BillingView):
+    """One team."""
+
+    @extend_schema(
+        operation_id="team",
+        summary="Show a team and its pool",
+        responses={200: TeamAnswer, **problems(*READING, 404)},
+    )
+    @permitted(Permission.ORGANIZATION_VIEW)
+    def get(self, request: Request, team_id: uuid.UUID) -> Response:
+        """Show a team and what its pool has. Scope `organization.view`."""
+        return Response(_shown(_find(team_id)))
+
+    @extend_schema(
+        operation_id="change_team",
+        summary="Rename a team, or put it inside another one",
+        request=TeamChange,
+        examples=[OpenApiExample("Another name", value={"name": "Hall 2"}, request_only=True)],
+        responses={200: TeamAnswer, **problems(*WRITING, 404)},
+    )
+    @permitted(Permission.TEAMS_MANAGE)
+    def patch(self, request: Request, team_id: uuid.UUID) -> Response:
+        """Change the members that are sent. 409 `conflict` when another team has the name, or its pool keeps it here.
+
+        Scope `teams.manage`.
+        """
+        body = TeamChange(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        values, present = body.validated_data, _find(team_id)
+        parent_id = values.get("parent", present.parent_id)
+        if parent_id is not None and not Team.objects.filter(id=parent_id).exists():
+            raise invalid("parent", "There is no such team.")
+        team = change_team(
+            team_id=team_id,
+            name=values.get("name", present.name),
+            parent_id=parent_id,
+            actor=management_credential(request).actor,
+            now=timezone.now(),
+        )
+        return Response(_shown(team))
+
+
+def _find(team_id: uuid.UUID) -> Team:
+    team = Team.objects.filter(id=team_id).first()
+    if team is None:
+        raise NotFound
+    return team
+
+
+def _shown(team: Team) -> dict[str, Any]:
+    pool = pool_of_team(team.id)
+    return _answer(team, pool, balances([pool.id]) if pool else {})
 
 
 def _answer(team: Team, pool: Account | None, balance_of: dict[Any, Balance]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from billing.api.sub_token_life import (
     SuspendView,
 )
 from billing.api.sub_tokens import AllocateView, ReclaimView, SubTokenListView, SubTokenView
-from billing.api.teams import TeamListView
+from billing.api.teams import TeamListView, TeamView
 
 urlpatterns = [
     path("accounts", AccountListView.as_view()),
@@ -51,6 +51,7 @@ urlpatterns = [
     path("sub_tokens/<uuid:sub_token_id>/resume", ResumeView.as_view()),
     path("sub_tokens/<uuid:sub_token_id>/revoke", RevokeView.as_view()),
     path("teams", TeamListView.as_view()),
+    path("teams/<uuid:team_id>", TeamView.as_view()),
     path("teams/<uuid:team_id>/pool", TeamPoolView.as_view()),
     path("teams/<uuid:team_id>/allocate", TeamAllocateView.as_view()),
     path("teams/<uuid:team_id>/reclaim", TeamReclaimView.as_view()),

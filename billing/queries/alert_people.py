@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -34,8 +35,11 @@ def wants_by_default(role: str, rule: str) -> bool:
     return Role(role) in ROLES_TOLD[AlertRule(rule)]
 
 
-def listeners(alert: Alert, now: datetime) -> list[Listener]:
-    """Return the members who are to be told of an alert now: subscribed, by default or by choice, and not muted."""
+def listeners(alert: Alert, now: datetime, *, also_told: Collection[uuid.UUID] = ()) -> list[Listener]:
+    """Return the members who are to be told of an alert now: subscribed, by default or by choice, and not muted.
+
+    `also_told` are told by default whatever their role.
+    """
     organization_id = alert.organization_id
     members = Membership.objects.filter(organization_id=organization_id, user__is_active=True).select_related("user")
     chosen = {
@@ -50,7 +54,7 @@ def listeners(alert: Alert, now: datetime) -> list[Listener]:
     for member in members.order_by("id"):
         if member.user_id in muted:
             continue
-        default = wants_by_default(member.role, alert.rule)
+        default = member.user_id in also_told or wants_by_default(member.role, alert.rule)
         wants = {channel: chosen.get((member.user_id, channel), default) for channel in AlertChannel.values}
         if not any(wants.values()):
             continue

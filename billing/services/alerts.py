@@ -8,7 +8,7 @@ from here, so nothing that is away can lose or double it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,13 +54,15 @@ def raise_alert(
     facts: Mapping[str, Any],
     now: datetime,
     subject_name: str = "",
+    also_told: Collection[uuid.UUID] = (),
 ) -> bool:
     """Raise an alert and tell of it, unless it was raised before; return whether it is new.
 
     Exactly once per organization, rule (an AlertRule), subject, level (percent, or None) and period (any text; "" for
     what happens once in the subject's life), also when two transactions race: one waits for the other. `facts` are what
     `billing.alert_words` says of the rule. `subject_kind` is grant, sub_token, team, organization or account;
-    `subject_name` is looked up when it is not given. Told of if and only if the surrounding transaction commits. Needs
+    `subject_name` is looked up when it is not given. `also_told` are members who are told by default whatever their
+    role; they can unsubscribe as everybody. Told of if and only if the surrounding transaction commits. Needs
     the organization's scope, or the platform's.
     """
     return raise_levels(
@@ -73,6 +75,7 @@ def raise_alert(
         facts=facts,
         now=now,
         subject_name=subject_name,
+        also_told=also_told,
     )
 
 
@@ -87,6 +90,7 @@ def raise_levels(
     facts: Mapping[str, Any],
     now: datetime,
     subject_name: str = "",
+    also_told: Collection[uuid.UUID] = (),
 ) -> bool:
     """Raise one alert for several levels that were passed at once; return whether the highest is new.
 
@@ -116,7 +120,7 @@ def raise_levels(
         new = _insert(alert, alert_id=alert.id, level=highest, announced=True)
         if new:
             alert.refresh_from_db(fields=["facts"])
-            _tell(alert, now)
+            _tell(alert, also_told, now)
     return new
 
 
@@ -157,9 +161,9 @@ def _insert(alert: Alert, *, alert_id: uuid.UUID, level: int | None, announced: 
         return cursor.rowcount == 1
 
 
-def _tell(alert: Alert, now: datetime) -> None:
+def _tell(alert: Alert, also_told: Collection[uuid.UUID], now: datetime) -> None:
     organization = Organization.objects.get(id=alert.organization_id)
-    told = listeners(alert, now)
+    told = listeners(alert, now, also_told=also_told)
     AlertNotice.objects.bulk_create(
         AlertNotice(
             organization_id=alert.organization_id,

@@ -14,12 +14,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from billing.errors import ExpiryOutOfRange, LedgerError, SubTokenError, SubTokenUnknown
-from billing.life_forms import BulkForm, LookupForm, RotateForm, SubTokenChangeForm
+from billing.life_forms import BulkForm, LookupForm, SubTokenChangeForm
 from billing.queries.secrets import secret_like, secrets_beginning
 from billing.services import sub_token_bulk as bulk
 from billing.services import sub_token_life as life
 from billing.services.sub_token_bulk import BulkAct, Summary
 from billing.views.sub_tokens import base_url, find, in_tokens, refusal
+from tenants.forms import GraceForm
 from tenants.secrets import SHOWN_LENGTH
 from tenants.views.access import ConsoleRequest, actor_of, console_page
 
@@ -52,7 +53,7 @@ def sub_token_edit(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResp
 def sub_token_rotate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
     """Give a sub-token a new secret (`grace_hours`); the answer is the one page that ever shows it."""
     found = find(sub_token_id)
-    form, now = RotateForm(request.POST), timezone.now()
+    form, now = GraceForm(request.POST), timezone.now()
     if not form.is_valid():
         messages.error(request, _("Say how long the old secret works on; nothing was changed."))
         return _back(request, found.id)

@@ -20,13 +20,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from billing.enums import SubTokenMode
 from billing.errors import InsufficientTokens, LedgerError, QuotaExceeded, SubTokenError
 from billing.forms import AmountForm, ReclaimForm, SubTokenFilter, SubTokenForm
-from billing.life_forms import BulkForm, RotateForm
+from billing.life_forms import BulkForm
 from billing.models import SubToken
 from billing.queries.balances import balance
 from billing.queries.pools import wallet
 from billing.queries.sub_tokens import SubTokenSearch, SubTokenState, search_sub_tokens, state, states
 from billing.queries.usage import daily_burn
 from billing.services import sub_tokens as service
+from tenants.forms import GraceForm
 from tenants.permissions import Permission
 from tenants.queries.pages import Order, page_after
 from tenants.scope import organization_scope
@@ -128,7 +129,7 @@ def sub_token(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpResponse:
         "may_manage": may_manage,
         "allocate_form": AmountForm(auto_id="allocate-%s") if may_manage else None,
         "reclaim_form": ReclaimForm(auto_id="reclaim-%s") if may_manage else None,
-        "rotate_form": RotateForm(auto_id="rotate-%s") if may_manage else None,
+        "rotate_form": GraceForm(auto_id="rotate-%s") if may_manage else None,
         "parent_available_mtok": balance(found.account.parent_id).available_mtok if found.account.parent_id else 0,
         "base_url": base_url(request),
     }

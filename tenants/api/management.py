@@ -43,8 +43,10 @@ def management_credential(request: Request) -> ManagementCredential:
     return cast("ManagementCredential", request.auth)
 
 
-def permitted(permission: Permission) -> Callable[[Handler], Handler]:
+def permitted(permission: Permission | None) -> Callable[[Handler], Handler]:
     """Let a method run only for a key with `permission`, in one transaction and scope of the key's organization.
+
+    None lets any key in: for what a key does to itself alone.
 
     In a frozen organization it only reads.
 
@@ -56,7 +58,8 @@ def permitted(permission: Permission) -> Callable[[Handler], Handler]:
         @wraps(handler)
         def handle(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
             credential = management_credential(request)
-            credential.require(permission)
+            if permission is not None:
+                credential.require(permission)
             with organization_scope(credential.organization_id):
                 if request.method not in SAFE_METHODS:
                     refuse_frozen(frozen_at(credential.organization_id))

@@ -1,6 +1,8 @@
 from django.urls import path
 
 from tenants.api.audit import AuditChainView, AuditEventExportView, AuditEventListView
+from tenants.api.management_keys import CurrentKeyView, EndCurrentGraceView, RevokeCurrentView, RotateCurrentView
+from tenants.api.organization import OrganizationView
 from tenants.api.people import (
     InvitationListView,
     InvitationResendView,
@@ -13,6 +15,11 @@ urlpatterns = [
     path("audit_events", AuditEventListView.as_view()),
     path("audit_events/chain", AuditChainView.as_view()),
     path("audit_events/export", AuditEventExportView.as_view()),
+    path("management_keys/current", CurrentKeyView.as_view()),
+    path("management_keys/current/rotate", RotateCurrentView.as_view()),
+    path("management_keys/current/end_grace", EndCurrentGraceView.as_view()),
+    path("management_keys/current/revoke", RevokeCurrentView.as_view()),
+    path("organization", OrganizationView.as_view()),
     path("members", MemberListView.as_view()),
     path("members/<uuid:membership_id>", MemberView.as_view()),
     path("invitations", InvitationListView.as_view()),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tenants.models import ManagementKey
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from tenants.models import ManagementKey, RetiredKeySecret
 
 # One statement, hence one state: a rotation that commits meanwhile cannot hide a secret from both functions.
 FIND = """
@@ -21,6 +25,22 @@ def management_key_by_hash(secret_hash: str) -> ManagementKey | None:
     return next(iter(ManagementKey.objects.raw(FIND, {"hash": secret_hash})), None)
 
 
-def management_keys() -> list[ManagementKey]:
-    """Return the keys of the organization in scope with their makers, newest first."""
-    return list(ManagementKey.objects.select_related("created_by").order_by("-created_at", "-id"))
+def management_keys(*, text: str = "", status: str = "", now: datetime) -> QuerySet[ManagementKey]:
+    """Return the keys of the organization in scope with their makers: those of a status, or with a text in them."""
+    found = ManagementKey.objects.select_related("created_by")
+    if text:
+        found = found.filter(Q(name__icontains=text) | Q(prefix__startswith=text))
+    ended = Q(expires_at__lte=now)
+    match status:
+        case "revoked":
+            found = found.exclude(revoked_at=None)
+        case "expired":
+            found = found.filter(ended, revoked_at=None)
+        case "active":
+            found = found.filter(~ended | Q(expires_at=None), revoked_at=None)
+    return found
+
+
+def old_secrets_of(key: ManagementKey, now: datetime) -> list[RetiredKeySecret]:
+    """Return the former secrets of a key that still work, the one that ends first first."""
+    return list(RetiredKeySecret.objects.filter(key=key, ends_at__gt=now).order_by("ends_at", "id"))
