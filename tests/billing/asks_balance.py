@@ -1,7 +1,8 @@
-"""A process of its own that asks for its balance until it is refused; run by test_revocation.py.
+"""A process of its own that asks for its balance until it is refused; run by callers.py.
 
 Arguments: a sub-token's secret. Prints `ready` after the first answer, then, when it is refused, one line of JSON: when
-it was last answered and first refused (seconds of the shared monotonic clock), and the refusal's code.
+it was last answered and first refused (when it asked, and when it was told; seconds of the shared monotonic clock), and
+the refusal's code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def main(secret: str) -> None:
         asked_at = time.monotonic()
         response = client.get("/v1/balance", headers={"Authorization": f"Bearer {secret}"})
         if response.status_code != 200:
-            print(json.dumps({"answered_at": answered_at, "refused_at": asked_at, "code": response.json()["code"]}))
+            times = {"answered_at": answered_at, "refused_at": asked_at, "told_at": time.monotonic()}
+            print(json.dumps({**times, "code": response.json()["code"]}))
             return
         if answered_at is None:
             print("ready", flush=True)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from datetime import timedelta
-from urllib.parse import quote
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
 from billing.enums import HoldOutcome
-from billing.services.sub_token_life import revoke_sub_token
+from billing.services.sub_token_life import revoke_sub_token, suspend_sub_tokens
 from billing.services.sub_tokens import IssuedSubToken, create_sub_token
-from tenants.actors import PLATFORM
+from tenants.actors import PLATFORM, Actor
 from tenants.identifiers import new_id
 from tenants.models import Organization
 from tenants.scope import organization_scope
+from tests.billing.callers import callers
 from tests.factories.billing import make_wallet
 
-PROCESSES = 3
 pytestmark = [pytest.mark.concurrency, pytest.mark.usefixtures("committed_db")]
 
 
@@ -38,23 +34,8 @@ def issued(alpha: Organization) -> IssuedSubToken:
         return create_sub_token(organization_id=alpha.id, name="Line 1", mtok=10_000, actor=PLATFORM, now=now)
 
 
-@pytest.fixture
-def others(issued: IssuedSubToken) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that use the sub-token all the time."""
-    parameters = connections["default"].get_connection_params()
-    host = f"?host={quote(parameters['host'], safe='')}" if parameters.get("host") else ""
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "portal.settings",
-        "DATABASE_URL": f"postgresql://{parameters['user']}@/{parameters['dbname']}{host}",
-        "REDIS_URL": settings.REDIS_URL,
-    }
-    command = [sys.executable, "-m", "tests.billing.asks_balance", issued.secret]
-    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
+def suspend(*, sub_token_id: uuid.UUID, actor: Actor, now: datetime) -> Any:
+    return suspend_sub_tokens(sub_token_ids=[sub_token_id], actor=actor, now=now)
 
 
 def place_hold(issued: IssuedSubToken) -> str:
@@ -76,18 +57,19 @@ def place_hold(issued: IssuedSubToken) -> str:
         return cursor.fetchone()[0]
 
 
-def test_every_process_refuses_it_within_a_second(issued: IssuedSubToken, others: list[subprocess.Popen[str]]) -> None:
-    for process in others:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    time.sleep(1)  # each has it in memory now
-    with organization_scope(issued.sub_token.organization_id):
-        revoke_sub_token(sub_token_id=issued.sub_token.id, actor=PLATFORM, now=timezone.now())
-    revoked_at = time.monotonic()
-    for process in others:
-        told = json.loads(process.communicate(timeout=30)[0])
-        assert told["code"] == "revoked_token"
-        assert told["answered_at"] - revoked_at < 1.0
+@pytest.mark.parametrize(
+    ("act", "code"), [(revoke_sub_token, "revoked_token"), (suspend, "suspended_token")], ids=["revoked", "suspended"]
+)
+def test_every_process_refuses_it_within_a_second(issued: IssuedSubToken, act: Callable[..., Any], code: str) -> None:
+    with callers(issued.secret) as others:
+        others.wait_until_ready()
+        time.sleep(1)  # each has it in memory now
+        with organization_scope(issued.sub_token.organization_id):
+            act(sub_token_id=issued.sub_token.id, actor=PLATFORM, now=timezone.now())
+        done_at = time.monotonic()
+        for told in others.refusals():
+            assert told["code"] == code
+            assert told["answered_at"] - done_at < 1.0
 
 
 def test_a_hold_is_refused_from_the_commit_on(issued: IssuedSubToken) -> None:
