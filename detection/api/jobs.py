@@ -95,7 +95,7 @@ class CancelView(ApiView):
         `sub_tokens.manage`.
         """
         owner = owner_of(request, Permission.SUB_TOKENS_MANAGE)
-        document = cancel(owner.organization_id, job_id, sub_token_id=owner.sub_token_id)
+        document = cancel(owner.organization_id, job_id, sub_token_id=owner.sub_token_id, actor=owner.actor)
         return json_response(_with_remaining(document, owner), headers={"Tokens-Used": "0"})
 
 

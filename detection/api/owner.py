@@ -9,16 +9,18 @@ from typing import cast
 from rest_framework.request import Request
 
 from billing.queries.credentials import Credential
+from tenants.actors import Actor
 from tenants.api.authentication import ManagementCredential
 from tenants.permissions import Permission
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The organization, and the one sub-token that the request is confined to, if it is."""
+    """The organization, and the one sub-token that the request is confined to, or else the key that asks."""
 
     organization_id: uuid.UUID
     credential: Credential | None
+    actor: Actor | None = None
 
     @property
     def sub_token_id(self) -> uuid.UUID | None:
@@ -36,4 +38,4 @@ def owner_of(request: Request, permission: Permission) -> Owner:
     if isinstance(auth, Credential):
         return Owner(auth.organization_id, auth)
     auth.require(permission)
-    return Owner(auth.organization_id, None)
+    return Owner(auth.organization_id, None, auth.actor)

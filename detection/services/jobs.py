@@ -14,22 +14,36 @@ from detection.enums import JobStatus
 from detection.models import Job
 from detection.queries.jobs import find_job
 from detection.services import answers, results
+from tenants.actors import Actor
 from tenants.api.problems import Problem
 from tenants.scope import organization_scope
+from tenants.services import audit
 
 log = structlog.get_logger(__name__)
 
 
-def cancel(organization_id: uuid.UUID, job_id: uuid.UUID, *, sub_token_id: uuid.UUID | None = None) -> dict[str, Any]:
+def cancel(
+    organization_id: uuid.UUID, job_id: uuid.UUID, *, sub_token_id: uuid.UUID | None = None, actor: Actor | None = None
+) -> dict[str, Any]:
     """Cancel a job that still waits, give its hold back and return its document.
 
-    With `sub_token_id`, other sub-tokens' jobs do not exist. Raises Problem: `not_found`, or `conflict` when the job
-    has started or is over. Locks the job, then the accounts of its hold.
+    An `actor` is whoever cancels what a sub-token asked for, and stands in the audit log. With `sub_token_id`, other
+    sub-tokens' jobs do not exist. Raises Problem: `not_found`, or `conflict` when the job has started or is over.
+    Locks the job, then the accounts of its hold.
     """
     with organization_scope(organization_id):
         job = find_job(job_id, sub_token_id=sub_token_id)
     if withdraw(organization_id, job_id, status=JobStatus.CANCELLED):
         with organization_scope(organization_id):
+            if actor is not None:
+                audit.record(
+                    organization_id=organization_id,
+                    actor=actor,
+                    action="call.cancelled",
+                    target_kind="call",
+                    target_id=job_id,
+                    now=timezone.now(),
+                )
             return answers.document(find_job(job_id))
     with organization_scope(organization_id):
         job.refresh_from_db(fields=["status"])

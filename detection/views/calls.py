@@ -8,20 +8,25 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
 from billing.models import SubToken
 from detection.enums import JobStatus
 from detection.models import Job, Model
 from detection.queries.catalogue import names_of
 from detection.services.answers import tokens
+from detection.services.jobs import cancel
 from detection.views.drawing import drawing
+from tenants.api.problems import Problem
 from tenants.days import DayField
+from tenants.permissions import Permission
 from tenants.scope import organization_scope
-from tenants.views.access import ConsoleRequest, console_page
+from tenants.views.access import ConsoleRequest, actor_of, console_page
 from tenants.views.downloads import csv_response
 
 PAGE = 50
@@ -109,10 +114,26 @@ def call(request: ConsoleRequest, job_id: uuid.UUID) -> HttpResponse:
         raise Http404
     context = {
         "job": job,
+        "may_cancel": job.status == JobStatus.QUEUED and Permission.SUB_TOKENS_MANAGE in request.permissions,
         "names": dict(SubToken.objects.filter(id=job.sub_token_id).values_list("id", "name")),
         "drawing": drawing(job.result or [], width=job.image_width, height=job.image_height),
     }
     return render(request, "detection/call.html", context)
+
+
+@console_page("sub_tokens.manage", scoped=False)
+@require_POST
+def call_cancel(request: ConsoleRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Take a call back that no worker has yet. Not in one transaction: who waits for it is told once that is done."""
+    try:
+        cancel(request.organization.id, job_id, actor=actor_of(request))
+    except Problem as problem:
+        if problem.code == "not_found":
+            raise Http404 from problem
+        messages.error(request, _("It had started already, so it was not taken back."))
+    else:
+        messages.success(request, _("The call was taken back and costs nothing."))
+    return redirect("call", request.organization.slug, job_id)
 
 
 @console_page("calls.view")

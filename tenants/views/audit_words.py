@@ -39,6 +39,7 @@ ACTIONS: dict[str, Promise] = {
     "management_key.grace_ended": _("Ended a management key's older secrets"),
     "management_key.revoked": _("Revoked a management key"),
     "grant.issued": _("Granted Tokens"),
+    "call.cancelled": _("Took a call back"),
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),
     "sub_token.reclaimed": _("Took Tokens back from a sub-token"),
