@@ -12,7 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import NOT_PROVIDED, Field, Model
 
-from billing.models import Account, Hold, SubToken, Transfer
+from billing.models import Account, Entry, Hold, SubToken, Transfer
 from tenants.identifiers import new_id
 from tenants.models import Invitation, Organization, TenantModel
 from tests.factories.tenants import make_user
@@ -69,7 +69,11 @@ class Rows:
             elif not field.generated:
                 filled[field.name] = self._value(field)
         row = model(**filled)
-        row.save(force_insert=True)
+        if model is Entry:
+            # Alone it would not sum to zero.
+            Entry.objects.bulk_create([row, Entry(**filled | {"id": new_id(), "amount_mtok": -row.amount_mtok})])
+        else:
+            row.save(force_insert=True)
         return row
 
     def _value(self, field: Field) -> Any:

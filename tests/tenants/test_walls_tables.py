@@ -61,7 +61,6 @@ DEFINER_FUNCTIONS = {
     "tenants_invitation_by_hash": "who comes with this link?",
     "billing_sub_token_by_hash": "who asks with this secret?",
     "billing_retired_secret_by_hash": "until when does this secret work?",
-    "billing_refuse_unbalanced": "a trigger: do all legs of the transfer add up to nothing?",
 }
 OTHER_POLICIES = {("tenants_membership", "own", "SELECT")}
 

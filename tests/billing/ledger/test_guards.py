@@ -47,10 +47,10 @@ def write_transfer(alpha: Organization, *amounts: int) -> None:
     with organization_scope(alpha.id):
         grant, (first, second) = Grant.objects.get(), Account.objects.filter(kind__in=["org_wallet", "issued"])
         transfer = Transfer.objects.create(organization=alpha, kind=TransferKind.REVERSAL)
-        for account, amount in zip((first, second), amounts, strict=False):
-            Entry.objects.create(
-                organization=alpha, transfer=transfer, account=account, grant=grant, amount_mtok=amount
-            )
+        Entry.objects.bulk_create(
+            Entry(organization=alpha, transfer=transfer, account=account, grant=grant, amount_mtok=amount)
+            for account, amount in zip((first, second), amounts, strict=False)
+        )
 
 
 @pytest.mark.parametrize("amounts", [(5, -4), (5,), (-5, 6)])
