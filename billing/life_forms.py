@@ -63,7 +63,7 @@ class BulkForm(forms.Form):
 
     act = forms.ChoiceField(label=_("With those ticked"), choices=BulkAct.choices)
     reclaim = forms.BooleanField(label=_("Take their free Tokens back"), required=False)
-    expires_in_days = forms.TypedChoiceField(label=_("They end in"), choices=LIVES, coerce=int, required=False)
+    expires_in_days = forms.TypedChoiceField(label=_("Set the end: in"), choices=LIVES, coerce=int, required=False)
     ids = IdsField(widget=forms.MultipleHiddenInput)
 
     def choice(self, now: datetime) -> dict[str, Any]:

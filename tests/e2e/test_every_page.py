@@ -17,6 +17,7 @@ CONSOLE = [
     "/calls/",
     "/sub-tokens/",
     "/sub-tokens/new/",
+    "/sub-tokens/lookup/",
     "/ledger/",
     "/grants/",
     "/members/",
@@ -29,7 +30,7 @@ CONSOLE = [
 ]
 ACCOUNT = ["/account/", "/organizations/new/", "/accounts/email/", "/accounts/password/change/"]
 # A list, and the link to one of what it lists.
-ONE_OF = {"calls": "main tbody a", "sub-tokens": "main tbody a", "teams": "main tbody a"}
+ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a")
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
