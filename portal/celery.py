@@ -34,7 +34,9 @@ def _every(seconds: float, task: str) -> dict[str, object]:
 
 
 app = Celery(
-    "tokensight", broker=broker_url(settings.REDIS_URL), include=["billing.tasks", "tenants.tasks", "workers.tasks"]
+    "tokensight",
+    broker=broker_url(settings.REDIS_URL),
+    include=["billing.tasks", "portal.tasks", "tenants.tasks", "workers.tasks"],
 )
 # Also for threads other than the one that imports this.
 app.set_default()
@@ -64,6 +66,11 @@ app.conf.update(
         "forget-mail": {
             "task": "tenants.forget_mail",
             "schedule": crontab(hour=3, minute=47),
+            "options": {"queue": "maintenance"},
+        },
+        "erase-organizations": {
+            "task": "portal.erase_organizations",
+            "schedule": crontab(minute=7),
             "options": {"queue": "maintenance"},
         },
         "nightly": {

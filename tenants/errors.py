@@ -48,6 +48,22 @@ class SecondFactorFirst(TenantsError):
     message = _("Set up a second factor for yourself first: you would not get in any more.")
 
 
+class AlreadyOwner(TenantsError):
+    message = _("This member is an owner already.")
+
+
+class OfferOver(TenantsError):
+    message = _("This offer was answered, taken back or has expired.")
+
+
+class OrganizationClosing(TenantsError):
+    message = _("This organization is being deleted. An owner can undo that.")
+
+
+class NotClosing(TenantsError):
+    message = _("This organization is not being deleted, or it is too late to undo it.")
+
+
 class TeamNameTaken(TenantsError):
     message = _("There is a team with this name already.")
 

@@ -18,6 +18,7 @@ class Permission(StrEnum):
 
     ORGANIZATION_VIEW = "organization.view"
     ORGANIZATION_MANAGE = "organization.manage"
+    ORGANIZATION_OWN = "organization.own"
     MEMBERS_VIEW = "members.view"
     MEMBERS_MANAGE = "members.manage"
     TEAMS_MANAGE = "teams.manage"
@@ -39,6 +40,7 @@ ADMINS = frozenset({R.OWNER, R.ADMIN})
 ROLES_OF: dict[Permission, frozenset[Role]] = {
     P.ORGANIZATION_VIEW: EVERYBODY,
     P.ORGANIZATION_MANAGE: ADMINS,
+    P.ORGANIZATION_OWN: frozenset({R.OWNER}),
     P.MEMBERS_VIEW: EVERYBODY,
     P.MEMBERS_MANAGE: ADMINS,
     P.TEAMS_MANAGE: ADMINS,
@@ -56,6 +58,7 @@ ROLES_OF: dict[Permission, frozenset[Role]] = {
 LABELS: dict[Permission, Promise] = {
     P.ORGANIZATION_VIEW: _("See the overview"),
     P.ORGANIZATION_MANAGE: _("Change the organization's settings"),
+    P.ORGANIZATION_OWN: _("Hand over, export and delete the organization"),
     P.MEMBERS_VIEW: _("See members"),
     P.MEMBERS_MANAGE: _("Change and remove members"),
     P.TEAMS_MANAGE: _("Make and change teams"),
@@ -70,9 +73,12 @@ LABELS: dict[Permission, Promise] = {
     P.AUDIT_VIEW: _("See the audit log"),
 }
 
-# A key administers without a person behind it: it makes no more keys, and runs nothing that a person should look at.
+# A key administers without a person behind it: it makes no more keys, runs nothing that a person should look at, and
+# does nothing that a person has to confirm with their own password.
 MANAGEMENT_KEY_SCOPES: tuple[Permission, ...] = tuple(
-    permission for permission in Permission if permission not in {P.MANAGEMENT_KEYS_MANAGE, P.PLAYGROUND_RUN}
+    permission
+    for permission in Permission
+    if permission not in {P.MANAGEMENT_KEYS_MANAGE, P.PLAYGROUND_RUN, P.ORGANIZATION_OWN}
 )
 
 

@@ -68,6 +68,8 @@ class SubToken(TenantModel):
     secret_ends_at: datetime | None = None
     # Likewise: since when staff let nothing be spent in its organization.
     organization_frozen_at: datetime | None = None
+    # Since when its organization is being deleted, for one found by its secret.
+    closing_since: datetime | None = None
 
     class Meta:
         constraints = [

@@ -10,7 +10,7 @@ from decimal import Decimal
 from threading import Lock
 
 from billing.models import SubToken
-from tenants.api.credentials import refuse_address, refuse_dead, refuse_frozen, refuse_replaced
+from tenants.api.credentials import refuse_address, refuse_closing, refuse_dead, refuse_frozen, refuse_replaced
 from tenants.api.problems import Problem
 from tenants.secrets import hash_secret
 
@@ -43,6 +43,8 @@ class Credential:
     secret_ends_at: datetime | None = None
     # Since when staff let nothing be spent in its organization.
     frozen_at: datetime | None = None
+    # Since when the organization is being deleted; None where it is not.
+    closing_since: datetime | None = None
 
     @classmethod
     def of(cls, sub_token: SubToken) -> Credential:
@@ -66,15 +68,17 @@ class Credential:
             priority_class=sub_token.priority_class,
             secret_ends_at=sub_token.secret_ends_at,
             frozen_at=sub_token.organization_frozen_at,
+            closing_since=sub_token.closing_since,
         )
 
     def require_live(self, now: datetime) -> None:
-        """Raise the problem of why it may not be used at `now`: revoked, expired, suspended, organization frozen."""
+        """Raise why it may not be used at `now`: revoked, expired, suspended, its organization frozen or closing."""
         refuse_dead(self.revoked_at, self.expires_at, now, "sub-token")
         refuse_replaced(self.secret_ends_at, now)
         if self.suspended_at is not None:
             raise Problem("suspended_token", "This sub-token is suspended. An admin of its organization can resume it.")
         refuse_frozen(self.frozen_at)
+        refuse_closing(self.closing_since)
 
     def require_address(self, ip: str | None) -> None:
         """Raise `ip_not_allowed` when the policy lists addresses, and this is none of them."""
@@ -90,7 +94,8 @@ class Credential:
 
 # One statement, hence one state: a rotation that commits meanwhile cannot hide a secret from both functions.
 FIND = """
-SELECT found.*, old.ends_at AS secret_ends_at, tenants_frozen_at(found.org_id) AS organization_frozen_at
+SELECT found.*, old.ends_at AS secret_ends_at, tenants_frozen_at(found.org_id) AS organization_frozen_at,
+    tenants_organization_closing(found.org_id) AS closing_since
 FROM billing_sub_token_by_hash(%(hash)s) AS found
 LEFT JOIN billing_retired_secret_by_hash(%(hash)s) AS old ON true
 """

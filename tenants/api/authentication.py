@@ -11,7 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from tenants.actors import Actor, management_key_actor
-from tenants.api.credentials import presented, refuse_address, refuse_dead, refuse_replaced
+from tenants.api.credentials import presented, refuse_address, refuse_closing, refuse_dead, refuse_replaced
 from tenants.api.problems import Problem
 from tenants.client_ip import client_ip
 from tenants.permissions import Permission
@@ -54,6 +54,7 @@ class ManagementKeyAuthentication(BaseAuthentication):
         now, ip = timezone.now(), client_ip(request._request)
         refuse_dead(key.revoked_at, key.expires_at, now, "management key")
         refuse_replaced(key.secret_ends_at, now)
+        refuse_closing(key.closing_since)
         refuse_address(ip, tuple(key.ip_allow_list), "management key")
         note_use(key=key, ip=ip, now=now)
         actor = management_key_actor(key.id, key.name, ip)

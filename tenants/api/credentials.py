@@ -51,6 +51,12 @@ def refuse_dead(revoked_at: datetime | None, expires_at: datetime | None, now: d
         raise Problem("expired_token", f"This {what} expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}.")
 
 
+def refuse_closing(closing_since: datetime | None) -> None:
+    """Raise `organization_closing` for a credential of an organization that is being deleted."""
+    if closing_since is not None:
+        raise Problem("organization_closing", "This organization is being deleted. One of its owners can undo that.")
+
+
 def refuse_replaced(secret_ends_at: datetime | None, now: datetime) -> None:
     """Raise `revoked_token` for a secret that was rotated out and whose grace is over at `now`; None is no such one."""
     if secret_ends_at is not None and secret_ends_at <= now:

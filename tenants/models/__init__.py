@@ -4,6 +4,7 @@ from tenants.models.invitations import Invitation
 from tenants.models.management_keys import ManagementKey
 from tenants.models.organizations import Membership, Organization, Role, Team
 from tenants.models.outbox import MailStatus, OutboxMail
+from tenants.models.ownership import OwnershipOffer
 from tenants.models.retired_secrets import OldSecret, RetiredKeySecret
 from tenants.models.tenant import TenantModel
 from tenants.models.users import User
@@ -20,6 +21,7 @@ __all__ = [
     "OldSecret",
     "Organization",
     "OutboxMail",
+    "OwnershipOffer",
     "RetiredKeySecret",
     "Role",
     "Team",

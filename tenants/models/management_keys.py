@@ -27,6 +27,8 @@ class ManagementKey(TenantModel):
 
     # Of a key that was found by its secret: when that secret stops working, None for the newest.
     secret_ends_at: datetime | None = None
+    # Since when its organization is being deleted, for one found by its secret.
+    closing_since: datetime | None = None
 
     class Meta:
         indexes = [models.Index(fields=["organization", "-created_at"], name="management_key_newest")]

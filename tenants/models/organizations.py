@@ -27,6 +27,11 @@ class Organization(models.Model):
     requires_second_factor = models.BooleanField(default=False)
     # Since when staff let nothing be spent or changed here.
     frozen_at = models.DateTimeField(null=True, editable=False)
+    # Between these two every call is refused, and the deletion can be undone.
+    deletion_requested_at = models.DateTimeField(null=True, editable=False)
+    deletion_due_at = models.DateTimeField(null=True, editable=False)
+    # From then on there is only the ledger, which names nobody.
+    deleted_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return self.name

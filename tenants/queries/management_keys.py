@@ -10,7 +10,8 @@ from tenants.models import ManagementKey, RetiredKeySecret
 
 # One statement, hence one state: a rotation that commits meanwhile cannot hide a secret from both functions.
 FIND = """
-SELECT found.*, old.ends_at AS secret_ends_at
+SELECT found.*, old.ends_at AS secret_ends_at,
+    tenants_organization_closing(found.org_id) AS closing_since
 FROM tenants_management_key_by_hash(%(hash)s) AS found
 LEFT JOIN tenants_retired_key_secret_by_hash(%(hash)s) AS old ON true
 """

@@ -36,7 +36,7 @@ class ConsoleRequest(HttpRequest):
 
 
 def console_page(
-    permission: str, *, scoped: bool = True
+    permission: str, *, scoped: bool = True, while_closing: bool = False
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Let only members whose role has `permission` see the page of the organization named by `slug` in the URL.
 
@@ -47,7 +47,8 @@ def console_page(
 
     Nobody signed in: to the sign-in page. Not a member: 404, the same as for an organization that does not exist.
     A role without the permission: 403. Where the organization requires a second factor, who has none is led to set one
-    up.
+    up. While the organization is being deleted only pages that say `while_closing` are there; the others lead to the
+    page that tells so.
     """
     needed = Permission(permission)
 
@@ -59,6 +60,8 @@ def console_page(
             membership, permissions = _standing(request, slug)
             if membership.organization.requires_second_factor and not has_second_factor(membership.user_id):
                 return _to_second_factor(request, membership.organization)
+            if membership.organization.deletion_requested_at is not None and not while_closing:
+                return _redirect(request, reverse("closing", args=[slug]))
             if needed not in permissions:
                 raise PermissionDenied
             request.membership = membership  # type: ignore[attr-defined]
@@ -116,6 +119,8 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
 def _to_second_factor(request: HttpRequest, organization: Organization) -> HttpResponse:
     text = _("%(organization)s asks for a second factor. Set one up here, then come back.")
     messages.warning(request, text % {"organization": organization})
-    if request.headers.get("HX-Request"):
-        return HttpResponseClientRedirect(reverse("mfa_index"))
-    return redirect("mfa_index")
+    return _redirect(request, reverse("mfa_index"))
+
+
+def _redirect(request: HttpRequest, url: str) -> HttpResponse:
+    return HttpResponseClientRedirect(url) if request.headers.get("HX-Request") else redirect(url)

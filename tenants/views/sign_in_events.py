@@ -36,7 +36,7 @@ def connect() -> None:
 
 def _writer(action: str) -> Any:
     def write(sender: object, request: HttpRequest, user: User | None, **told: Any) -> None:
-        if user is None:
+        if user is None or user.pk is None:  # nobody, or who has just deleted their account
             return
         after = {"kind": told["authenticator"].type} if "authenticator" in told else None
         record_personal(user=user, action=action, ip=client_ip(request), now=timezone.now(), after=after)

@@ -36,7 +36,7 @@ OPEN_PREFIXES = {
     "invitations/": "shown to whoever has the secret that was mailed, see tests/tenants/test_invitations.py",
 }
 # Routes of a person, for which they must be signed in.
-PERSONAL = {"home/", "account/", "account/sessions/", "account/sessions/end/", "organizations/new/"}
+PERSONAL = {"home/", "account/", "account/delete/", "account/sessions/", "account/sessions/end/", "organizations/new/"}
 # API routes that need no credential, and why.
 OPEN_API = {
     "v1/openapi.json": "describes the API",
