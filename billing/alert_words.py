@@ -40,7 +40,8 @@ def words(
     """Return the words of an alert of the organization at `slug`.
 
     `facts` by rule, amounts in mtok, times ISO 8601: used_mtok, whole_mtok (of the shares); limit (hour, day, month,
-    total), resets_at; remaining_mtok, expires_at; failures; burned_mtok, usual_mtok. What is missing is a dash.
+    total), resets_at, refused (a call was); remaining_mtok, expires_at; failures; burned_mtok, usual_mtok. What is
+    missing is a dash.
     """
     said = {
         "name": subject_name or "–",
@@ -54,8 +55,20 @@ def words(
         "usual": _tokens(facts.get("usual_mtok")),
         "span": _span(str(facts.get("limit", ""))),
     }
-    title, happened, todo, button = (text % said for text in _texts(AlertRule(rule), level == FULL))
+    texts = _refused(AlertRule(rule)) if facts.get("refused") else _texts(AlertRule(rule), level == FULL)
+    title, happened, todo, button = (text % said for text in texts)
     return Words(title, happened, todo, button, _path(AlertRule(rule), subject_kind, str(subject_id), slug))
+
+
+def _refused(rule: AlertRule) -> tuple[str, str, str, str]:
+    """Return the words for the end of something that was noticed because a call was refused."""
+    _title, _happened, todo, button = _texts(rule, True)
+    if rule == AlertRule.LIMIT_USED:
+        title = _("Calls are refused: %(name)s is at its limit of Tokens %(span)s")
+        happened = _("%(used)s of %(whole)s Tokens are used, too few are left for a call that came.")
+        return title, f"{happened} {_('The limit begins anew: %(moment)s.')}", todo, button
+    title = _("Calls are refused: %(name)s has too few Tokens left")
+    return title, _("A call came for which too few Tokens are left."), todo, button
 
 
 def _texts(rule: AlertRule, full: bool) -> tuple[str, str, str, str]:
@@ -91,7 +104,7 @@ def _texts(rule: AlertRule, full: bool) -> tuple[str, str, str, str]:
                 _("%(name)s has reached its limit of Tokens %(span)s")
                 if full
                 else _("%(name)s has used %(level)s%% of its Tokens %(span)s"),
-                _("%(used)s of %(whole)s Tokens are used, %(left)s are left. The limit begins anew: %(moment)s."),
+                f"{shares} {_('The limit begins anew: %(moment)s.')}",
                 _("Wait until then, or raise the limit; above it calls are refused."),
                 _("Open the overview"),
             )

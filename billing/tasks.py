@@ -5,17 +5,51 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from billing.services.crossings import raise_crossings
+from billing.services import alerts, crossings, digests, unusual, webhooks
 from billing.services.reminders import remind_of_ends
+from tenants.beside import Beside, stopping
+
+# Several at once, because each call waits for a stranger's server.
+LANES = 4
+
+_calls = [Beside(f"webhooks-{lane}", lambda: webhooks.send_due_webhooks(stop=stopping.is_set)) for lane in range(LANES)]
+_look = Beside("unusual-burn", lambda: unusual.notice_unusual_burn(now=timezone.now()))
 
 
 @shared_task(name="billing.raise_crossings")
-def raise_crossed_levels() -> None:
+def raise_crossings() -> None:
     """Every two seconds: make alerts of the levels that were reached."""
-    raise_crossings(now=timezone.now())
+    crossings.raise_crossings(now=timezone.now())
 
 
 @shared_task(name="billing.remind_of_ends")
 def remind_of_sub_tokens_that_end() -> None:
     """Every minute: remind people of sub-tokens that end soon."""
     remind_of_ends(now=timezone.now())
+
+
+@shared_task(name="billing.send_webhooks")
+def send_webhooks() -> None:
+    """Every few seconds, and when an event was queued: call the endpoints for what is due, beside the scheduler."""
+    if webhooks.is_webhook_due(timezone.now()):
+        for lane in _calls:
+            lane.start()
+
+
+@shared_task(name="billing.send_digests")
+def send_digests() -> None:
+    """Every minute: queue the digests whose hour has come."""
+    digests.send_digests(now=timezone.now())
+
+
+@shared_task(name="billing.notice_unusual_burn")
+def notice_unusual_burn() -> None:
+    """Every few minutes: look for unusual burn, beside the scheduler."""
+    _look.start()
+
+
+@shared_task(name="billing.forget_alerts")
+def forget_alerts() -> None:
+    """Every night: delete the alerts and the webhook deliveries of long ago."""
+    webhooks.forget_old_deliveries(timezone.now())
+    alerts.forget_old_alerts(timezone.now())

@@ -63,6 +63,14 @@ app.conf.update(
         "send-mail": _every(5.0, "tenants.send_mail"),
         "remind-of-ends": _every(60.0, "billing.remind_of_ends"),
         "raise-crossings": _every(2.0, "billing.raise_crossings"),
+        "send-webhooks": _every(5.0, "billing.send_webhooks"),
+        "send-digests": _every(60.0, "billing.send_digests"),
+        "notice-unusual-burn": _every(300.0, "billing.notice_unusual_burn"),
+        "forget-alerts": {
+            "task": "billing.forget_alerts",
+            "schedule": crontab(hour=3, minute=57),
+            "options": {"queue": "maintenance"},
+        },
         "forget-mail": {
             "task": "tenants.forget_mail",
             "schedule": crontab(hour=3, minute=47),

@@ -204,6 +204,8 @@ if email["EMAIL_BACKEND"] == "django.core.mail.backends.filebased.EmailBackend":
     EMAIL_BACKEND = "portal.mail.FolderBackend"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tokensight <noreply@localhost>")
+# Where customers' webhooks may lead: in production to public addresses over https only.
+WEBHOOKS_ANYWHERE = env.bool("WEBHOOKS_ANYWHERE", default=DEVELOPMENT)
 LOGGING = logging_settings(pretty=DEVELOPMENT, level=env.str("LOG_LEVEL", default="INFO"))
 
 # --- REST API --------------------------------------------------------------------------------------------------------

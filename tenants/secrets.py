@@ -24,6 +24,7 @@ class SecretKind(StrEnum):
 
     SUB_TOKEN = "tsk_"  # noqa: S105 how a secret begins, not a secret
     MANAGEMENT_KEY = "tsm_"
+    WEBHOOK = "tsw_"
 
 
 def new_secret(kind: SecretKind) -> str:

@@ -46,7 +46,7 @@ class Crossing(TenantModel):
     """A level that was reached, written by a trigger in the transaction of the money; a task makes alerts of it.
 
     Either an account (or, with a `span`, a limit of it) with the `levels` that it passed in that `period`, or a grant
-    whose lots must be added up anew. `due_at` is when it is looked at.
+    whose lots must be added up anew. `refused` says that a call found too little left, `due_at` when this is looked at.
     """
 
     account = tenant_key("billing.Account", null=True, db_index=False)
@@ -56,6 +56,7 @@ class Crossing(TenantModel):
     period = models.CharField(max_length=80, blank=True, default="")
     used_mtok = models.BigIntegerField(default=0)
     whole_mtok = models.BigIntegerField(default=0)
+    refused = models.BooleanField(default=False, db_default=False)
     due_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -70,6 +70,8 @@ class LimitWindow(TenantModel):
     period = models.CharField(max_length=8, choices=LimitPeriod.choices)
     starts_at = models.DateTimeField()
     used_mtok = models.BigIntegerField(default=0)
+    # What must be used for the next level of an alert (billing/migrations/sql/watch_limits.sql); None after the last.
+    watch_at_mtok = models.BigIntegerField(null=True, editable=False)
 
     class Meta:
         constraints = [

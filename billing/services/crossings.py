@@ -129,17 +129,37 @@ def _raise_account(crossing: Crossing, account_id: uuid.UUID, now: datetime) -> 
     with platform_scope("raise what an account has reached"):
         account = Account.objects.get(id=account_id)
         kind, subject_id = _subject(account)
+        facts: dict[str, object] = {"used_mtok": crossing.used_mtok, "whole_mtok": crossing.whole_mtok}
+        if crossing.refused:
+            facts["refused"] = True
+        rule, period = RULE_OF_KIND[AccountKind(account.kind)], crossing.period
+        if crossing.span:
+            rule, period = AlertRule.LIMIT_USED, f"{crossing.span}:{crossing.period}"
+            facts |= {"limit": crossing.span, "resets_at": _end(crossing.span, crossing.period)}
         raise_levels(
             organization_id=account.organization_id,
-            rule=RULE_OF_KIND[AccountKind(account.kind)],
+            rule=rule,
             subject_kind=kind,
             subject_id=subject_id,
             levels=crossing.levels,
-            period=crossing.period,
-            facts={"used_mtok": crossing.used_mtok, "whole_mtok": crossing.whole_mtok},
+            period=period,
+            facts=facts,
             now=now,
         )
         crossing.delete()
+
+
+def _end(span: str, starts_at: str) -> str | None:
+    """Return when the period of a limit that began at `starts_at` (both ISO 8601) ends, None for never."""
+    begins = datetime.fromisoformat(starts_at)
+    match span:
+        case "hour":
+            return (begins + timedelta(hours=1)).isoformat()
+        case "day":
+            return (begins + timedelta(days=1)).isoformat()
+        case "month":
+            return (begins + timedelta(days=31)).replace(day=1).isoformat()
+    return None
 
 
 def _subject(account: Account) -> tuple[str, uuid.UUID]:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from billing.queries.credentials import Credential
+from billing.services.exhaustion import note_refusal
 from detection.models import Job
 from detection.services.refusals import refusal
 
@@ -62,9 +63,17 @@ def admit(credential: Credential, job: Job) -> Admission:
         outcome, available_mtok, job_id, refused = cursor.fetchone()
     if outcome in ("admitted", "replay"):
         return Admission(job_id, available_mtok, replayed=outcome == "replay")
+    said = orjson.loads(refused) if refused else None
+    if said:
+        note_refusal(
+            organization_id=credential.organization_id,
+            account_id=uuid.UUID(said["account"]),
+            limit=said["limit"],
+            now=job.created_at,
+        )
     raise refusal(
         outcome,
-        orjson.loads(refused) if refused else None,
+        said,
         credential=credential,
         price_mtok=job.price_mtok,
         available_mtok=available_mtok or 0,

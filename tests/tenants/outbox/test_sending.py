@@ -195,8 +195,12 @@ def test_without_the_lease_two_senders_would_double(
     server.gate.clear()
     monkeypatch.setattr(outbox, "LEASE", timedelta(0))
     with server.running():
-        threading.Timer(1.5, server.gate.set).start()
-        race([lambda: send_due_mail(clock=clock)] * 2)
+        first = threading.Thread(target=lambda: race([lambda: send_due_mail(clock=clock)]))
+        first.start()
+        assert server.arrived.wait(10)
+        server.gate.set()
+        send_due_mail(clock=clock)
+        first.join()
     assert server.subjects == ["About a & b"] * 2
 
 

@@ -1,0 +1,1 @@
+"""The only doors to servers that are not ours."""
