@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
+from billing.queries.alerts import unread_count
 from billing.queries.burn import standing
 from portal.navigation import sections_for
 from tenants.queries.memberships import memberships_of
@@ -29,6 +30,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
             "membership": request.membership,  # type: ignore[attr-defined]
             "memberships": memberships_of(request.membership.user_id),  # type: ignore[attr-defined]
             "navigation": navigation,
+            "unread_alerts": unread_count(request.membership.user_id),  # type: ignore[attr-defined]
             "balance": standing(organization.id, timezone.now()),
             "palette": [link for section in navigation for link in section.items],
         }

@@ -51,6 +51,7 @@ SECTIONS = (
         (
             Page("usage", _("Usage"), "chart-bar", P.CALLS_VIEW, "cost attribution tags teams models report"),
             Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),
+            Page("alerts", _("Alerts"), "bell", P.ALERTS_VIEW, "notifications inbox levels mute digest"),
             Page("forecast", _("Forecast"), "trending-down", P.GRANTS_VIEW, "runway runs out burn pace"),
         ),
     ),
@@ -66,6 +67,7 @@ SECTIONS = (
         _("Automation and proof"),
         (
             Page("management_keys", _("Management keys"), "shield-lock", P.MANAGEMENT_KEYS_MANAGE, "api admin"),
+            Page("webhooks", _("Webhooks"), "webhook", P.WEBHOOKS_MANAGE, "endpoints slack http callbacks"),
             Page("audit_events", _("Audit log"), "history", P.AUDIT_VIEW, "events who did what"),
             Page("security", _("Security"), "lock", P.ORGANIZATION_MANAGE, "second factor single sign-on sso passkey"),
         ),

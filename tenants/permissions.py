@@ -31,6 +31,9 @@ class Permission(StrEnum):
     BILLING_MANAGE = "billing.manage"
     MANAGEMENT_KEYS_MANAGE = "management_keys.manage"
     AUDIT_VIEW = "audit.view"
+    ALERTS_VIEW = "alerts.view"
+    ALERTS_MANAGE = "alerts.manage"
+    WEBHOOKS_MANAGE = "webhooks.manage"
 
 
 P, R = Permission, Role
@@ -53,6 +56,9 @@ ROLES_OF: dict[Permission, frozenset[Role]] = {
     P.BILLING_MANAGE: ADMINS | {R.BILLING},
     P.MANAGEMENT_KEYS_MANAGE: ADMINS,
     P.AUDIT_VIEW: ADMINS,
+    P.ALERTS_VIEW: EVERYBODY,
+    P.ALERTS_MANAGE: ADMINS | {R.BILLING},
+    P.WEBHOOKS_MANAGE: ADMINS,
 }
 
 LABELS: dict[Permission, Promise] = {
@@ -71,6 +77,9 @@ LABELS: dict[Permission, Promise] = {
     P.BILLING_MANAGE: _("Buy Tokens and move them"),
     P.MANAGEMENT_KEYS_MANAGE: _("Make and revoke management keys"),
     P.AUDIT_VIEW: _("See the audit log"),
+    P.ALERTS_VIEW: _("See alerts and choose one's own"),
+    P.ALERTS_MANAGE: _("Change levels and rules of alerts"),
+    P.WEBHOOKS_MANAGE: _("Make and change webhook endpoints"),
 }
 
 # A key administers without a person behind it: it makes no more keys, runs nothing that a person should look at, and

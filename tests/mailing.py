@@ -30,7 +30,7 @@ class MailServer:
         self.accepted: list[EmailMessage] = []
         self.refused: set[str] = set()
         self.text_answer = "250 OK"
-        self.arrived = threading.Event()
+        self.arrivals = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
 
@@ -43,7 +43,7 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.arrived.set()
+        self.arrivals.release()
         await server.loop.run_in_executor(None, self.gate.wait, 20)
         message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
         if self.text_answer.startswith("2"):

@@ -38,7 +38,7 @@ class Receiver:
         self.received: list[Received] = []
         self.statuses = [200]
         self.location = ""
-        self.arrived = threading.Event()
+        self.arrivals = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
         self.url = ""
@@ -52,7 +52,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 receiver.received.append(Received(self.path, dict(self.headers), body))
-                receiver.arrived.set()
+                receiver.arrivals.release()
                 receiver.gate.wait(20)
                 status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
                 self.send_response(status)

@@ -66,6 +66,14 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem("conflict", str(error))
         case errors.StateChanged() | errors.PoolMissing():
             return Problem("conflict", str(error))
+        case errors.EndpointUnknown():
+            return Problem("not_found", "There is nothing here, or it is not yours to see.")
+        case errors.AddressRefused():
+            return invalid("url", str(error))
+        case errors.AlertSettingsInvalid():
+            return invalid(error.field, str(error))
+        case errors.TooManyEndpoints():
+            return Problem("conflict", str(error))
         case TeamNameTaken() | TeamCycle() | TeamStays():
             return Problem("conflict", str(error))
     return None

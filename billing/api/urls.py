@@ -1,6 +1,14 @@
 from django.urls import path
 
 from billing.api.accounts import AccountListView, AccountView, RearrangeView, SplitView
+from billing.api.alerts import (
+    AlertListView,
+    AlertPreferencesView,
+    AlertSettingsView,
+    AlertView,
+    MuteListView,
+    MuteView,
+)
 from billing.api.balance import BalanceView, GrantListView
 from billing.api.forecast import ForecastView
 from billing.api.ledger import TransferListView
@@ -26,12 +34,26 @@ from billing.api.sub_token_life import (
 )
 from billing.api.sub_tokens import AllocateView, ReclaimView, SubTokenListView, SubTokenView
 from billing.api.teams import TeamListView, TeamView
+from billing.api.webhooks import (
+    DeliveryListView,
+    EndpointListView,
+    EndpointView,
+    ResendView,
+    RotateEndpointView,
+    TestEndpointView,
+)
 
 urlpatterns = [
     path("accounts", AccountListView.as_view()),
     path("accounts/<uuid:account_id>", AccountView.as_view()),
     path("accounts/<uuid:account_id>/rearrange", RearrangeView.as_view()),
     path("accounts/<uuid:account_id>/split", SplitView.as_view()),
+    path("alert_preferences/<uuid:user_id>", AlertPreferencesView.as_view()),
+    path("alert_preferences/<uuid:user_id>/mutes", MuteListView.as_view()),
+    path("alert_preferences/<uuid:user_id>/mutes/<uuid:mute_id>", MuteView.as_view()),
+    path("alert_settings", AlertSettingsView.as_view()),
+    path("alerts", AlertListView.as_view()),
+    path("alerts/<uuid:alert_id>", AlertView.as_view()),
     path("balance", BalanceView.as_view()),
     path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
@@ -58,4 +80,10 @@ urlpatterns = [
     path("teams/<uuid:team_id>/reclaim_all", TeamReclaimAllView.as_view()),
     path("teams/<uuid:team_id>/ceiling", TeamCeilingView.as_view()),
     path("teams/<uuid:team_id>/move", TeamMoveView.as_view()),
+    path("webhook_deliveries/<uuid:delivery_id>/resend", ResendView.as_view()),
+    path("webhook_endpoints", EndpointListView.as_view()),
+    path("webhook_endpoints/<uuid:endpoint_id>", EndpointView.as_view()),
+    path("webhook_endpoints/<uuid:endpoint_id>/deliveries", DeliveryListView.as_view()),
+    path("webhook_endpoints/<uuid:endpoint_id>/rotate", RotateEndpointView.as_view()),
+    path("webhook_endpoints/<uuid:endpoint_id>/test", TestEndpointView.as_view()),
 ]

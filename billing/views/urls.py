@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from billing.views import sub_token_life, sub_tokens
+from billing.views import alert_preferences, alerts, sub_token_life, sub_tokens, webhooks
 from billing.views.balance import balance_pill
 from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
 from billing.views.ledger import ledger, ledger_csv
 
 ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
+ENDPOINT = "o/<slug:slug>/webhooks/<uuid:endpoint_id>/"
 
 urlpatterns = [
     path("o/<slug:slug>/balance/", balance_pill, name="balance_pill"),
@@ -31,4 +32,24 @@ urlpatterns = [
     path(f"{ONE}suspend/", sub_token_life.sub_token_suspend, name="sub_token_suspend"),
     path(f"{ONE}resume/", sub_token_life.sub_token_resume, name="sub_token_resume"),
     path(f"{ONE}revoke/", sub_token_life.sub_token_revoke, name="sub_token_revoke"),
+    path("o/<slug:slug>/alerts/", alerts.alerts, name="alerts"),
+    path("o/<slug:slug>/alerts/csv/", alerts.alerts_csv, name="alerts_csv"),
+    path("o/<slug:slug>/alerts/bell/", alerts.alert_bell, name="alert_bell"),
+    path("o/<slug:slug>/alerts/read/", alerts.alerts_read_all, name="alerts_read_all"),
+    path("o/<slug:slug>/alerts/rules/", alerts.alert_settings, name="alert_settings"),
+    path("o/<slug:slug>/alerts/mine/", alert_preferences.alert_preferences, name="alert_preferences"),
+    path("o/<slug:slug>/alerts/mutes/<uuid:mute_id>/end/", alert_preferences.alert_unmute, name="alert_unmute"),
+    path("o/<slug:slug>/alerts/<uuid:alert_id>/read/", alerts.alert_read, name="alert_read"),
+    path("o/<slug:slug>/alerts/<uuid:alert_id>/mute/", alerts.alert_mute, name="alert_mute"),
+    path("o/<slug:slug>/webhooks/", webhooks.webhooks, name="webhooks"),
+    path("o/<slug:slug>/webhooks/new/", webhooks.webhook_new, name="webhook_new"),
+    path(
+        "o/<slug:slug>/webhooks/deliveries/<uuid:delivery_id>/resend/", webhooks.webhook_resend, name="webhook_resend"
+    ),
+    path(ENDPOINT, webhooks.webhook, name="webhook"),
+    path(f"{ENDPOINT}csv/", webhooks.webhook_csv, name="webhook_csv"),
+    path(f"{ENDPOINT}change/", webhooks.webhook_change, name="webhook_change"),
+    path(f"{ENDPOINT}test/", webhooks.webhook_test, name="webhook_test"),
+    path(f"{ENDPOINT}rotate/", webhooks.webhook_rotate, name="webhook_rotate"),
+    path(f"{ENDPOINT}delete/", webhooks.webhook_delete, name="webhook_delete"),
 ]

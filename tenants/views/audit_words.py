@@ -67,6 +67,16 @@ ACTIONS: dict[str, Promise] = {
     "staff.looked_as": _("Looked as a member"),
     "staff.impersonation_started": _("Began to look as a member"),
     "staff.impersonation_ended": _("Stopped looking as a member"),
+    "alert_settings.changed": _("Changed levels and rules of alerts"),
+    "alert_preferences.changed": _("Changed what a member is told of"),
+    "alert.muted": _("Muted an alert"),
+    "alert.unmuted": _("Ended the mute of an alert"),
+    "webhook_endpoint.created": _("Made a webhook endpoint"),
+    "webhook_endpoint.changed": _("Changed a webhook endpoint"),
+    "webhook_endpoint.deleted": _("Deleted a webhook endpoint"),
+    "webhook_endpoint.rotated": _("Gave a webhook endpoint a new secret"),
+    "webhook_endpoint.tested": _("Sent a test to a webhook endpoint"),
+    "webhook_endpoint.resent": _("Sent a webhook again"),
 }
 
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from billing.models import Account, SubToken
+from billing.models import Account, Alert, AlertMute, SubToken, WebhookDelivery, WebhookEndpoint
 from detection.models import Job
-from tenants.models import Invitation, ManagementKey, Membership, Team
+from tenants.models import Invitation, ManagementKey, Membership, Team, User
 from tests.factories.rows import Rows
 
 CONSOLE = "o/<slug:slug>/"
@@ -52,6 +52,11 @@ OBJECTS: dict[str, type] = {
     "sub_token_id": SubToken,
     "account_id": Account,
     "job_id": Job,
+    "alert_id": Alert,
+    "mute_id": AlertMute,
+    "endpoint_id": WebhookEndpoint,
+    "delivery_id": WebhookDelivery,
+    "user_id": User,
 }
 # What has to be sent so that a route looks for the row at all, instead of sending an empty form back.
 FORMS: dict[str, dict[str, Any]] = {
@@ -65,6 +70,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "v1/sub_tokens/<uuid:sub_token_id>/allocate": {"tokens": 1},
     "o/<slug:slug>/members/<uuid:membership_id>/role/": {"role": "viewer"},
     "v1/members/<uuid:membership_id>": {"role": "viewer"},
+    "v1/webhook_endpoints/<uuid:endpoint_id>": {"name": "Mine"},
+    "v1/alert_preferences/<uuid:user_id>": {"daily_digest": True},
+    "v1/alert_preferences/<uuid:user_id>/mutes": {"until": "2100-01-01T00:00:00Z"},
 }
 ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 

@@ -21,6 +21,8 @@ MAY = {
         "ledger.view",
         "grants.view",
         "billing.manage",
+        "alerts.view",
+        "alerts.manage",
     },
     Role.DEVELOPER: {
         "organization.view",
@@ -30,8 +32,17 @@ MAY = {
         "calls.view",
         "ledger.view",
         "grants.view",
+        "alerts.view",
     },
-    Role.VIEWER: {"organization.view", "members.view", "sub_tokens.view", "calls.view", "ledger.view", "grants.view"},
+    Role.VIEWER: {
+        "organization.view",
+        "members.view",
+        "sub_tokens.view",
+        "calls.view",
+        "ledger.view",
+        "grants.view",
+        "alerts.view",
+    },
 }
 
 

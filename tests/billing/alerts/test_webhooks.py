@@ -143,12 +143,14 @@ def test_without_the_lease_two_senders_would_call_twice(
     raise_one(organization)
     receiver.gate.clear()
     monkeypatch.setattr(webhooks, "LEASE", timedelta(0))
-    first = threading.Thread(target=lambda: race([lambda: webhooks.send_due_webhooks(clock=clock)]))
-    first.start()
-    assert receiver.arrived.wait(10)
+    send = [lambda: webhooks.send_due_webhooks(clock=clock)]
+    senders = [threading.Thread(target=race, args=(send,)) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+        assert receiver.arrivals.acquire(timeout=10), "the second sender has what the first is sending"
     receiver.gate.set()
-    webhooks.send_due_webhooks(clock=clock)
-    first.join()
+    for sender in senders:
+        sender.join()
     assert len(receiver.received) == 2
 
 
@@ -162,7 +164,7 @@ def test_an_endpoint_that_hangs_delays_its_own_deliveries_only(
         raise_one(organization, period="2")
         hanging = threading.Thread(target=lambda: race([lambda: webhooks.send_due_webhooks(clock=clock)]))
         hanging.start()
-        assert slow.arrived.wait(10)
+        assert slow.arrivals.acquire(timeout=10)
         make_endpoint(organization, receiver.url, name="quick")
         raise_one(organization, period="3")
         assert webhooks.send_due_webhooks(clock=clock) == 1

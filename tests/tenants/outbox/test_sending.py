@@ -195,12 +195,13 @@ def test_without_the_lease_two_senders_would_double(
     server.gate.clear()
     monkeypatch.setattr(outbox, "LEASE", timedelta(0))
     with server.running():
-        first = threading.Thread(target=lambda: race([lambda: send_due_mail(clock=clock)]))
-        first.start()
-        assert server.arrived.wait(10)
+        senders = [threading.Thread(target=race, args=([lambda: send_due_mail(clock=clock)],)) for _ in range(2)]
+        for sender in senders:
+            sender.start()
+            assert server.arrivals.acquire(timeout=10), "the second sender has the mail that the first is sending"
         server.gate.set()
-        send_due_mail(clock=clock)
-        first.join()
+        for sender in senders:
+            sender.join()
     assert server.subjects == ["About a & b"] * 2
 
 
