@@ -19,7 +19,7 @@ DROP FUNCTION billing_watch_new_window(), billing_watch_window(), billing_watch_
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0011_alerts'),
+        ('billing', '0013_anonymise_ledger'),
     ]
 
     operations = [
