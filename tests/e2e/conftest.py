@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.e2e.browsing import launch
 from tests.e2e.stack import Stack, running_stack
+from tests.e2e.staffing import staff_cookies
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,3 +34,9 @@ def browser() -> Iterator[Browser]:
         started = launch(playwright)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def staff(browser: Browser, stack: Stack) -> list[Any]:
+    """The cookies of somebody of the staff."""
+    return staff_cookies(browser, stack)

@@ -15,7 +15,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.e2e.browsing import Look, launch, open_page, sign_in
 from tests.e2e.stack import Stack, running_stack
-from tests.e2e.test_every_page import ACCOUNT, CONSOLE, ONE_OF, PUBLIC
+from tests.e2e.staffing import staff_cookies
+from tests.e2e.test_every_page import ACCOUNT, CONSOLE, ONE_OF, PUBLIC, STAFF, STAFF_ONE
 
 LOOKS = [Look(*look) for look in itertools.product(("en", "zh"), ("light", "dark"), (1280, 390))]
 EMPTY = ["/", "/playground/", "/calls/", "/sub-tokens/", "/ledger/", "/grants/", "/teams/", "/management-keys/"]
@@ -136,6 +137,15 @@ def look_at(page: Page, stack: Stack, directory: Path, look: Look, words: list[s
             take(f"empty-{slug(path)}", empty + path)
 
 
+def look_as_staff(page: Page, stack: Stack, directory: Path, look: Look) -> None:
+    """Save the pictures of the staff console in one look."""
+    page.goto(f"{stack.base_url}/staff/")
+    one = page.locator("main tbody a").first.get_attribute("href")
+    for path in [*STAFF, *(f"{one}{below}" for below in STAFF_ONE)]:
+        page.goto(stack.base_url + path)
+        save(page, directory / f"staff-{slug(path.replace(one or '', 'one/'))}-{look}.png")
+
+
 def main(directory: Path, words: list[str]) -> None:
     """Start the product, look at all pages, and leave the pictures in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -145,6 +155,12 @@ def main(directory: Path, words: list[str]) -> None:
         for look in LOOKS:
             with open_page(browser, look, errors) as page:
                 look_at(page, stack, directory, look, words)
+        if not words or "staff" in words:
+            cookies = staff_cookies(browser, stack)
+            for look in LOOKS:
+                with open_page(browser, look, errors) as page:
+                    page.context.add_cookies(cookies)
+                    look_as_staff(page, stack, directory, look)
         browser.close()
     print(f"{len(list(directory.glob('*.png')))} pictures in {directory}")
     for error in errors:

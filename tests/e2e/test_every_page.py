@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -14,23 +15,41 @@ PUBLIC = ["/", "/accounts/login/", "/accounts/signup/", "/accounts/password/rese
 CONSOLE = [
     "/",
     "/playground/",
-    "/calls/",
     "/sub-tokens/",
     "/sub-tokens/new/",
     "/sub-tokens/lookup/",
-    "/ledger/",
     "/grants/",
+    "/ledger/",
+    "/usage/",
+    "/usage/?by=sub_token",
+    "/calls/",
+    "/forecast/",
     "/members/",
+    "/members/invite/",
+    "/members/leave/",
     "/teams/",
     "/teams/new/",
+    "/settings/",
     "/management-keys/",
     "/management-keys/new/",
     "/audit/",
-    "/settings/",
+    "/security/",
 ]
-ACCOUNT = ["/account/", "/organizations/new/", "/accounts/email/", "/accounts/password/change/"]
+ACCOUNT = [
+    "/account/",
+    "/account/sessions/",
+    "/organizations/new/",
+    "/accounts/email/",
+    "/accounts/password/change/",
+    "/accounts/second-factor/",
+    "/accounts/second-factor/totp/activate/",
+    "/accounts/second-factor/webauthn/",
+]
+STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/deeds/"]
 # A list, and the link to one of what it lists.
 ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a")
+# One of the staff's organizations, and what hangs below it.
+STAFF_ONE = ["", "audit/", "acts/grant/", "acts/freeze/"]
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
@@ -60,6 +79,23 @@ def test_every_page_is_without_errors_and_barriers(stack: Stack, browser: Browse
             look_at(f"{stack.base_url}{page.locator(link).first.get_attribute('href')}")
         for path in ACCOUNT:
             look_at(stack.base_url + path)
+    assert errors == []
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_every_page_of_the_staff_is_without_errors_and_barriers(
+    stack: Stack, browser: Browser, staff: list[Any], look: Look
+) -> None:
+    errors: list[str] = []
+    with open_page(browser, look, errors) as page:
+        page.context.add_cookies(staff)
+        page.goto(f"{stack.base_url}/staff/")
+        one = page.locator("main tbody a").first.get_attribute("href")
+        for path in [*STAFF, *(f"{one}{below}" for below in STAFF_ONE)]:
+            response = page.goto(stack.base_url + path)
+            assert response is not None
+            assert response.status == 200, path
+            errors.extend(f"{path}: {problem}" for problem in barriers(page))
     assert errors == []
 
 
