@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import AuditEvent
+from tenants.models import AuditEvent, Role
 
 ACTIONS: dict[str, Promise] = {
     "organization.created": _("Opened the organization"),
@@ -47,6 +47,13 @@ ACTIONS: dict[str, Promise] = {
     "management_key.grace_ended": _("Ended a management key's older secrets"),
     "management_key.revoked": _("Revoked a management key"),
     "grant.issued": _("Granted Tokens"),
+    "grant.corrected": _("Corrected a grant"),
+    "grant.refunded": _("Refunded Tokens"),
+    "transfer.reversed": _("Reversed a transfer"),
+    "pool.opened": _("Opened a team's pool"),
+    "pool.ended": _("Ended a team's pool and took its Tokens back"),
+    "limits.set": _("Set limits"),
+    "alert_settings.changed": _("Changed the alerts' settings"),
     "call.cancelled": _("Took a call back"),
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),
@@ -56,6 +63,7 @@ ACTIONS: dict[str, Promise] = {
     "sub_token.grace_ended": _("Ended a sub-token's older secrets"),
     "sub_token.suspended": _("Suspended a sub-token"),
     "sub_token.resumed": _("Resumed a sub-token"),
+    "sub_token.ended": _("Ended a sub-token and took its Tokens back"),
     "sub_token.revoked": _("Revoked a sub-token"),
     "organization.frozen": _("Froze the organization"),
     "organization.unfrozen": _("Let the organization go on"),
@@ -95,6 +103,44 @@ FACTS: dict[str, Promise] = {
     "until": _("Until"),
     "worker": _("Worker"),
     "frozen_at": _("Frozen"),
+    "mode": _("Where its Tokens are"),
+    "source": _("Source"),
+    "reference": _("Reference"),
+    "reversal": _("Reversal"),
+    "kind": _("Kind"),
+    "second_factor_required": _("Second factor"),
+    "tokens_per_hour_mtok": _("Tokens per hour"),
+    "tokens_per_day_mtok": _("Tokens per day"),
+    "tokens_per_month_mtok": _("Tokens per month"),
+    "tokens_total_mtok": _("Tokens in all"),
+    "requests_per_second": _("Calls a second"),
+    "requests_per_day": _("Calls a day"),
+    "burst": _("Calls that may come together"),
+    "concurrency": _("Calls at once"),
+    "models": _("Models"),
+    "tasks": _("Tasks"),
+    "tags": _("Tags"),
+    "ip_allow_list": _("Allowed addresses"),
+    "recipient": _("To"),
+    "held_mtok": _("Held"),
+}
+
+# What facts are set to, where the stored word is not one for people.
+VALUES: dict[str, dict[Any, Promise]] = {
+    "mode": {
+        "allocated": _("Set aside for it alone"),
+        "ring_fenced": _("Set aside for it alone"),
+        "capped": _("Drawn from its parent, up to a quota"),
+    },
+    "role": dict(Role.choices),
+    "source": {
+        "trial": _("Free trial"),
+        "purchase": _("Purchase"),
+        "promotion": _("Promotion"),
+        "plan": _("Plan"),
+        "manual": _("Given by staff"),
+    },
+    "second_factor_required": {True: _("Required"), False: _("Optional")},
 }
 
 
@@ -131,8 +177,15 @@ class Change:
 def changes(event: AuditEvent) -> list[Change]:
     """Return the facts of an event: what changed, and what stayed to say whom it is about."""
     before, after = event.before or {}, event.after or {}
-    facts = [Change(name, _plain(before.get(name)), _plain(after.get(name))) for name in {**before, **after}]
+    facts = [
+        Change(name, _value(name, before.get(name)), _value(name, after.get(name))) for name in {**before, **after}
+    ]
     return [fact for fact in facts if fact.before not in (None, "") or fact.after not in (None, "")]
+
+
+def _value(name: str, value: Any) -> Any:
+    words = VALUES.get(name, {})
+    return str(words[value]) if isinstance(value, str | bool) and value in words else _plain(value)
 
 
 def _plain(value: Any) -> Any:

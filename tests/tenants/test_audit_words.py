@@ -1,0 +1,43 @@
+"""Everything that is recorded can be read by people."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from tenants.models import AuditEvent
+from tenants.views.audit_words import ACTIONS, changes, words_of
+
+ROOMS = ("portal", "tenants", "billing", "detection", "workers")
+NAME = re.compile(r"[a-z_]+\.[a-z_]+")
+
+
+def recorded() -> Iterator[tuple[str, str]]:
+    """Return the actions that the code hands to `action=`, with their files."""
+    for room in ROOMS:
+        for path in (Path(settings.BASE_DIR) / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.keyword) and node.arg == "action":
+                    for part in ast.walk(node.value):
+                        if isinstance(part, ast.Constant) and NAME.fullmatch(str(part.value)):
+                            yield part.value, path.name
+
+
+def test_every_action_that_is_recorded_has_words() -> None:
+    found = dict(recorded())
+    assert len(found) > 20
+    assert {action: file for action, file in found.items() if action not in ACTIONS} == {}
+
+
+def test_stored_words_are_told_in_words() -> None:
+    event = AuditEvent(action="pool.opened", after={"mode": "capped", "role": "owner", "second_factor_required": True})
+    assert words_of(event) == "Opened a team's pool"
+    assert [(fact.label, fact.after) for fact in changes(event)] == [
+        ("Where its Tokens are", "Drawn from its parent, up to a quota"),
+        ("Role", "Owner"),
+        ("Second factor", "Required"),
+    ]
