@@ -86,7 +86,10 @@ class TeamAllocateView(BillingView):
     )
     @permitted(Permission.BILLING_MANAGE)
     def post(self, request: Request, team_id: uuid.UUID) -> Response:
-        """Move `tokens` down from what the pool hangs below, or raise its ceiling by as much. Scope `billing.manage`."""
+        """Move `tokens` down from what the pool hangs below, or raise its ceiling by as much.
+
+        Scope `billing.manage`.
+        """
         body = AllocateRequest(data=request.data)
         body.is_valid(raise_exception=True)
         pool = splitting.give(

@@ -53,7 +53,6 @@ ACTIONS: dict[str, Promise] = {
     "pool.opened": _("Opened a team's pool"),
     "pool.ended": _("Ended a team's pool and took its Tokens back"),
     "limits.set": _("Set limits"),
-    "alert_settings.changed": _("Changed the alerts' settings"),
     "call.cancelled": _("Took a call back"),
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.urls import get_resolver
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in
@@ -24,20 +26,29 @@ CONSOLE = [
     "/usage/?by=sub_token",
     "/calls/",
     "/forecast/",
+    "/alerts/",
+    "/alerts/mine/",
+    "/alerts/rules/",
     "/members/",
     "/members/invite/",
     "/members/leave/",
     "/teams/",
     "/teams/new/",
     "/settings/",
+    "/settings/ownership/",
+    "/ownership/",
+    "/closing/",
     "/management-keys/",
     "/management-keys/new/",
+    "/webhooks/",
+    "/webhooks/new/",
     "/audit/",
     "/security/",
 ]
 ACCOUNT = [
     "/account/",
     "/account/sessions/",
+    "/account/delete/",
     "/organizations/new/",
     "/accounts/email/",
     "/accounts/password/change/",
@@ -80,6 +91,35 @@ def test_every_page_is_without_errors_and_barriers(stack: Stack, browser: Browse
         for path in ACCOUNT:
             look_at(stack.base_url + path)
     assert errors == []
+
+
+def console_routes() -> Iterator[str]:
+    """Return the addresses below an organization that take nothing but its name."""
+
+    def walk(patterns: list[Any], before: str) -> Iterator[str]:
+        for pattern in patterns:
+            address = f"{before}{pattern.pattern}"
+            if hasattr(pattern, "url_patterns"):
+                yield from walk(pattern.url_patterns, address)
+            elif address.startswith("o/<slug:slug>/") and address.count("<") == 1 and address.endswith("/"):
+                yield address.removeprefix("o/<slug:slug>")
+
+    return walk(get_resolver().url_patterns, "")
+
+
+def test_no_page_is_left_out(stack: Stack, browser: Browser) -> None:
+    errors: list[str] = []
+    with open_page(browser, Look("en", "light", 1280), errors) as page:
+        sign_in(page, stack.base_url, stack.demo["admin"]["email"], stack.demo["admin"]["password"])
+        left_out = []
+        for path in console_routes():
+            if path in CONSOLE:
+                continue
+            # What is no page is a fragment, or answers to POST only.
+            answer = page.request.get(stack.organization + path, max_redirects=0)
+            if answer.ok and answer.text().lstrip().lower().startswith("<!doctype html"):
+                left_out.append(path)
+    assert left_out == []
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
