@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import close_old_connections, connection
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -40,6 +40,19 @@ class Picture:
     pixels: int
 
 
+def serve(machine: Machine, version_id: uuid.UUID, img_size: int) -> None:
+    """Answer a doorbell, and every other that rings until none has for a while: listening is the quick way.
+
+    Raises what Redis or the database raise when they are away.
+    """
+    doorbell.answer(version_id, img_size)
+    kind: tuple[uuid.UUID, int] | None = (version_id, img_size)
+    while kind:
+        close_old_connections()
+        run_jobs(machine, *kind)
+        kind = None if machine.stopping.is_set() else doorbell.listen(doorbell.LISTEN_SECONDS)
+
+
 def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
     """Work off what waits for one model version at one size; return how many jobs were done.
 
@@ -48,7 +61,6 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
     """
     done, limit = 0, settings.INFERENCE_BATCH_SIZE
     while True:
-        doorbell.answer(version_id, img_size)
         claimed = queue.claim(
             version_id=version_id,
             img_size=img_size,

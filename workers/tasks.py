@@ -20,7 +20,7 @@ from tenants.services.audit import seal_events
 from tenants.services.audit_verify import verify_audit
 from tenants.services.idempotency import forget_old_answers
 from workers.machine import machine
-from workers.runner import run_jobs as work_off
+from workers.runner import serve
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +29,8 @@ _night = threading.Lock()
 
 @shared_task(name="workers.run_jobs")
 def run_jobs(version_id: str, img_size: int) -> None:
-    """Answer a doorbell: run what waits for a model version at an image size (px)."""
-    work_off(machine(), uuid.UUID(version_id), img_size)
+    """Answer a doorbell: run what waits for a model version at an image size (px), and what is rung for after that."""
+    serve(machine(), uuid.UUID(version_id), img_size)
 
 
 @shared_task(name="workers.maintain")

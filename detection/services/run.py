@@ -226,7 +226,7 @@ def _hand_over(job: Job, image: bytes) -> None:
     try:
         with client().pipeline(transaction=False) as pipe:
             blobs.put_in(pipe, job.id, image)
-            doorbell.touch_in(pipe, job.model_version_id, job.img_size)
+            doorbell.ring_in(pipe, job.model_version_id, job.img_size)
             *_, unheard = pipe.execute()
         if unheard:
             doorbell.call(job.model_version_id, job.img_size, job.priority_class)

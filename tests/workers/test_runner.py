@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import connections
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -26,7 +28,7 @@ from workers.engines.base import EngineError, RawDetections
 from workers.engines.null import NullEngine
 from workers.machine import Machine
 from workers.pool import LoadedModel
-from workers.runner import run_jobs
+from workers.runner import run_jobs, serve
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +170,52 @@ def test_a_stopping_worker_gives_back_what_it_has_not_begun(
     assert (job_now(job).status, job_now(job).attempts) == (JobStatus.QUEUED, 0)
     assert rings == [(version.id, 640)]
     assert engine.batches == []
+
+
+def test_a_worker_that_listens_needs_no_message(
+    committed_db: None,
+    machine: Machine,
+    sub_token: SubToken,
+    version: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    messages: list[tuple] = []
+    monkeypatch.setattr(doorbell, "call", lambda *kind: messages.append(kind))
+    monkeypatch.setattr(doorbell, "LISTEN_SECONDS", 20.0)
+    server = threading.Thread(target=serve_in_thread, args=(machine, version))
+    server.start()
+    try:
+        for img_size in (640, 320, 640):
+            wait_for_listener()
+            job = queue_job(sub_token, version, content=picture(), img_size=img_size)
+            doorbell.ring(version.id, img_size)
+            until(lambda job=job: job_now(job).status == JobStatus.SUCCEEDED)
+    finally:
+        wait_for_listener()
+        machine.stopping.set()
+        doorbell.ring(version.id, 640)
+        server.join()
+    assert messages == []
+    assert_ledger_clean()
+
+
+def serve_in_thread(machine: Machine, version: ModelVersion) -> None:
+    try:
+        serve(machine, version.id, 640)
+    finally:
+        connections.close_all()
+
+
+def wait_for_listener() -> None:
+    until(lambda: any(one["cmd"] == "blpop" for one in doorbell.client().client_list()))
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Return once something has happened; fail if it does not within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_an_input_that_comes_a_moment_late_is_waited_for(
