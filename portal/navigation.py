@@ -41,6 +41,7 @@ SECTIONS = (
     Section(
         _("Tokens"),
         (
+            Page("splitting", _("Splitting"), "arrows-split", P.LEDGER_VIEW, "tree pools allocate reclaim move share"),
             Page("sub_tokens", _("Sub-tokens"), "key", P.SUB_TOKENS_VIEW, "credentials secrets api keys"),
             Page("grants", _("Grants"), "coins", P.GRANTS_VIEW, "top up buy packages"),
             Page("ledger", _("Ledger"), "arrows-exchange", P.LEDGER_VIEW, "transfers entries"),

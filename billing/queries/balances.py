@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
+from billing.enums import GrantSource
 from billing.models import Account
 
 
@@ -43,6 +44,11 @@ class GrantBalance:
     remaining_mtok: int
     expires_at: datetime | None
     granted_at: datetime
+
+    @property
+    def source_label(self) -> str:
+        """Return what its source is called."""
+        return str(GrantSource(self.source).label)
 
 
 @dataclass(frozen=True)

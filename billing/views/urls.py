@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from billing.views import alert_preferences, alerts, sub_token_life, sub_tokens, webhooks
+from billing.views import alert_preferences, alerts, splits, splitting, sub_token_life, sub_tokens, webhooks
+from billing.views import splitting_acts as acts
 from billing.views.balance import balance_pill
 from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
@@ -10,6 +11,7 @@ from billing.views.ledger import ledger, ledger_csv
 
 ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
 ENDPOINT = "o/<slug:slug>/webhooks/<uuid:endpoint_id>/"
+NODE = "o/<slug:slug>/splitting/<uuid:account_id>/"
 
 urlpatterns = [
     path("o/<slug:slug>/balance/", balance_pill, name="balance_pill"),
@@ -18,6 +20,19 @@ urlpatterns = [
     path("o/<slug:slug>/ledger/", ledger, name="ledger"),
     path("o/<slug:slug>/ledger.csv", ledger_csv, name="ledger_csv"),
     path("o/<slug:slug>/grants/", grants, name="grants"),
+    path("o/<slug:slug>/splitting/", splitting.splitting, name="splitting"),
+    path("o/<slug:slug>/splitting.csv", splitting.splitting_csv, name="splitting_csv"),
+    path(NODE, splitting.splitting, name="splitting_node"),
+    path(f"{NODE}preview/", splitting.splitting_preview, name="splitting_preview"),
+    path(f"{NODE}rearrange/", splitting.splitting_rearrange, name="splitting_rearrange"),
+    path(f"{NODE}give/", acts.splitting_give, name="splitting_give"),
+    path(f"{NODE}take/", acts.splitting_take, name="splitting_take"),
+    path(f"{NODE}move/", acts.splitting_move, name="splitting_move"),
+    path(f"{NODE}ceiling/", acts.splitting_ceiling, name="splitting_ceiling"),
+    path(f"{NODE}end/", acts.splitting_end, name="splitting_end"),
+    path(f"{NODE}split/", splits.splitting_split, name="splitting_split"),
+    path(f"{NODE}split/preview/", splits.splitting_split_preview, name="splitting_split_preview"),
+    path("o/<slug:slug>/teams/<uuid:team_id>/pool/", acts.team_pool_open, name="team_pool_open"),
     path("o/<slug:slug>/sub-tokens/", sub_tokens.sub_token_list, name="sub_tokens"),
     path("o/<slug:slug>/sub-tokens.csv", sub_tokens.sub_tokens_csv, name="sub_tokens_csv"),
     path("o/<slug:slug>/sub-tokens/new/", sub_tokens.sub_token_new, name="sub_token_new"),

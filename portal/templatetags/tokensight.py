@@ -62,6 +62,13 @@ def number(count: int) -> str:
 
 
 @register.filter
+def token_plain(mtok: int) -> str:
+    """Return an amount of mtok as a number that a form field takes back: no grouping, a point, at most 3 decimals."""
+    whole, thousandths = divmod(mtok, MTOK)
+    return f"{whole}" + (f".{thousandths:03d}".rstrip("0") if thousandths else "")
+
+
+@register.filter
 def local_time(moment: datetime | None, style: str = "") -> SafeString | str:
     """Return a `<time>` in UTC that the browser shows in the reader's zone and language; None is an en dash.
 
