@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.services import alerts, crossings, digests, unusual, webhooks
+from billing.services.expiring import warn_of_expiring_grants
 from billing.services.reminders import remind_of_ends
 from tenants.beside import Beside, stopping
 
@@ -53,3 +54,9 @@ def forget_alerts() -> None:
     """Every night: delete the alerts and the webhook deliveries of long ago."""
     webhooks.forget_old_deliveries(timezone.now())
     alerts.forget_old_alerts(timezone.now())
+
+
+@shared_task(name="billing.warn_of_expiring_grants")
+def warn_of_grants_that_expire() -> None:
+    """Every ten minutes: tell people of grants that expire within a week."""
+    warn_of_expiring_grants(now=timezone.now())

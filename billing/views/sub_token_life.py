@@ -19,7 +19,8 @@ from billing.queries.secrets import secret_like, secrets_beginning
 from billing.services import sub_token_bulk as bulk
 from billing.services import sub_token_life as life
 from billing.services.sub_token_bulk import BulkAct, Summary
-from billing.views.sub_tokens import base_url, find, in_tokens, refusal
+from billing.views.refusals import in_tokens, refusal
+from billing.views.sub_tokens import base_url, find
 from tenants.forms import GraceForm
 from tenants.secrets import SHOWN_LENGTH
 from tenants.views.access import ConsoleRequest, actor_of, console_page

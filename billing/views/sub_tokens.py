@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.enums import SubTokenMode
-from billing.errors import InsufficientTokens, LedgerError, QuotaExceeded, SubTokenError
+from billing.errors import LedgerError, SubTokenError
 from billing.forms import AmountForm, ReclaimForm, SubTokenFilter, SubTokenForm
 from billing.life_forms import BulkForm
 from billing.models import SubToken
@@ -27,6 +27,7 @@ from billing.queries.pools import wallet
 from billing.queries.sub_tokens import SubTokenSearch, SubTokenState, search_sub_tokens, state, states
 from billing.queries.usage import daily_burn
 from billing.services import sub_tokens as service
+from billing.views.refusals import in_tokens, refusal
 from tenants.forms import GraceForm
 from tenants.permissions import Permission
 from tenants.queries.pages import Order, page_after
@@ -181,23 +182,6 @@ def sub_token_reclaim(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpR
 def base_url(request: HttpRequest) -> str:
     """Return the address of this portal as the caller reached it, for examples that work when copied."""
     return request.build_absolute_uri("/").rstrip("/")
-
-
-def in_tokens(mtok: int) -> str:
-    """Return mtok as Tokens for a sentence, with the decimals that there are."""
-    whole, thousandths = divmod(mtok, 1000)
-    return f"{whole:,}" + (f".{thousandths:03d}".rstrip("0") if thousandths else "")
-
-
-def refusal(error: Exception) -> str:
-    """Return why the ledger refused, in a person's words."""
-    match error:
-        case InsufficientTokens():
-            return _("Only %(tokens)s Tokens are free.") % {"tokens": in_tokens(error.available_mtok)}
-        case QuotaExceeded():
-            return _("The quota above leaves only %(tokens)s Tokens.") % {"tokens": in_tokens(error.available_mtok)}
-        case _:
-            return _("The ledger refused this: %(reason)s") % {"reason": error}
 
 
 def find(sub_token_id: uuid.UUID) -> SubToken:
