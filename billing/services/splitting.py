@@ -112,6 +112,7 @@ def record(
     now: datetime,
     *,
     before: dict[str, Any] | None = None,
+    reason: str = "",
 ) -> None:
     """Write what was done to an account into the audit log, under its team, its sub-token or the organization."""
     match account.kind:
@@ -130,6 +131,7 @@ def record(
         target_id=target_id,
         before=before,
         after={"name": account.label, **facts} if account.label else facts,
+        reason=reason,
         now=now,
     )
 

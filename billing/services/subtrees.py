@@ -9,16 +9,16 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
-from billing.enums import AccountKind, AccountMode, TransferKind
+from billing.enums import AccountMode, TransferKind
 from billing.errors import AccountUnknown, NotNested
 from billing.models import Account, SubToken
 from billing.queries.hanging import capped_between, places_above, places_below
 from billing.services.locks import lock_whatever, way_from
 from billing.services.pots import legs_between, pots_of
+from billing.services.splitting import record
 from billing.services.sub_token_life import revoke_sub_tokens
 from billing.services.transfers import Draft, post_all
 from tenants.actors import Actor
-from tenants.services import audit
 
 
 @dataclass(frozen=True)
@@ -72,30 +72,16 @@ def reclaim_all(*, account_id: uuid.UUID, revoke: bool, actor: Actor, now: datet
             held_mtok=sum(account.held_mtok for account in below.values()),
             revoked=revoked,
         )
-        _record(top, ending, actor, reason, now)
+        facts = {
+            "mtok": ending.reclaimed_mtok,
+            "accounts": ending.accounts,
+            "held_mtok": ending.held_mtok,
+            "revoked": [f"{sub_token.name} ({sub_token.prefix})" for sub_token in revoked],
+        }
+        record(top, "ended", facts, actor, now, reason=reason)
     return ending
 
 
 def _revoke(accounts: dict[uuid.UUID, Account], reason: str, actor: Actor, now: datetime) -> list[SubToken]:
     living = SubToken.objects.filter(account_id__in=accounts, revoked_at=None).values_list("id", flat=True)
     return revoke_sub_tokens(sub_token_ids=list(living), reason=reason, actor=actor, now=now).changed
-
-
-def _record(top: Account, ending: Ending, actor: Actor, reason: str, now: datetime) -> None:
-    is_pool = top.kind == AccountKind.TEAM_POOL
-    audit.record(
-        organization_id=top.organization_id,
-        actor=actor,
-        action="pool.ended" if is_pool else "sub_token.ended",
-        target_kind="team" if is_pool else "sub_token",
-        target_id=top.team_id if is_pool and top.team_id else SubToken.objects.get(account=top).id,
-        after={
-            "name": top.label,
-            "mtok": ending.reclaimed_mtok,
-            "accounts": ending.accounts,
-            "held_mtok": ending.held_mtok,
-            "revoked": [f"{sub_token.name} ({sub_token.prefix})" for sub_token in ending.revoked],
-        },
-        reason=reason,
-        now=now,
-    )

@@ -26,10 +26,14 @@ from hypothesis.stateful import (
 
 from billing import errors
 from billing.enums import ResolveOutcome
-from billing.models import Account, Lot
+from billing.models import Account, Grant, Lot
 from billing.queries.balances import balances
 from billing.services import allocations, holds
+from billing.services.accounts import change_cap
+from billing.services.corrections import correct_grant
 from billing.services.expiry import expire_grants
+from billing.services.subtrees import reclaim_all
+from tenants.actors import PLATFORM
 from tenants.identifiers import new_id
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
@@ -87,6 +91,12 @@ class ModelAccount:
         lots = sum(lot.posted - lot.held for _, lot in payer.free_lots(now))
         return min([lots, *(at.cap - at.drawn for at in path if at.cap is not None)])
 
+    def above(self) -> list[ModelAccount]:
+        return [] if self.parent is None else [self.parent, *self.parent.above()]
+
+    def depth(self) -> int:
+        return len(self.above())
+
     def room(self) -> int:
         return min((at.cap - at.drawn for at in self.way()[1] if at.cap is not None), default=10**15)
 
@@ -108,7 +118,7 @@ amounts = st.integers(min_value=1, max_value=1_500)
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """wallet > fenced > below (ring-fenced); wallet > team (capped) > member (capped) and pot (ring-fenced)."""
+    """wallet > fenced > below (ring-fenced); wallet > team (capped) > member (capped), pot and jar (ring-fenced)."""
 
     organization: Organization
 
@@ -128,7 +138,9 @@ class LedgerMachine(RuleBasedStateMachine):
             team,
             ModelAccount(make_capped_account(team.row, 900), team, 900, capped=True),
             ModelAccount(make_account(team.row), team),
+            ModelAccount(make_account(team.row), team),
         ]
+        self.refunded = 0
         # Small grants, so that holds take several lots from the start.
         for priority, days in [(50, None), (50, 5), (10, 1), (50, 1)]:
             self.grant(300, priority, days)
@@ -146,7 +158,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
 
-    @rule(which=st.sampled_from([1, 2, 5]), mtok=amounts)
+    @rule(which=st.sampled_from([1, 2, 5, 6]), mtok=amounts)
     def allocate(self, which: int, mtok: int) -> None:
         child = self.accounts[which]
         assert child.parent
@@ -167,7 +179,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for at in path:
             at.drawn += mtok
 
-    @rule(which=st.sampled_from([1, 2, 5]), mtok=st.none() | amounts)
+    @rule(which=st.sampled_from([1, 2, 5, 6]), mtok=st.none() | amounts)
     def reclaim(self, which: int, mtok: int | None) -> None:
         child = self.accounts[which]
         assert child.parent
@@ -191,7 +203,70 @@ class LedgerMachine(RuleBasedStateMachine):
         for at in path:
             at.drawn -= moved
 
-    @rule(which=st.integers(0, 5), mtok=amounts, hours=st.sampled_from([1, 20]))
+    @rule(which=st.sampled_from([(5, 6), (6, 5)]), mtok=st.none() | amounts)
+    def move_sideways(self, which: tuple[int, int], mtok: int | None) -> None:
+        source, target = (self.accounts[index] for index in which)
+        available = source.available(self.now)
+
+        def call() -> int:
+            with organization_scope(self.organization.id):
+                transfer = allocations.move_sideways(
+                    from_account_id=source.row.id, to_account_id=target.row.id, mtok=mtok,
+                    idempotency_key=str(new_id()), now=self.now,
+                )  # fmt: skip
+                return transfer.amount_mtok if transfer else 0
+
+        if mtok is not None and available < mtok:
+            with pytest.raises(errors.InsufficientTokens), transaction.atomic():
+                call()
+            return
+        moved = available if mtok is None else mtok
+        assert call() == moved
+        self._move(source, target, moved)
+
+    @rule(data=st.data(), mtok=st.none() | amounts)
+    def correct(self, data: st.DataObject, mtok: int | None) -> None:
+        """Take a grant back, as far as it is unspent: the wallet's first, then by depth."""
+        number = data.draw(st.integers(1, self.grants))
+        with organization_scope(self.organization.id):
+            grant_id = Grant.objects.order_by("created_at").values_list("id", flat=True)[number - 1]
+        order = sorted(self.accounts, key=lambda account: (account.depth(), account.row.id))
+        missing, taken = mtok, 0
+        for account in order:
+            lot = dict(account.free_lots(self.now)).get(number)
+            if lot is None:
+                continue
+            part = lot.posted - lot.held if missing is None else min(missing, lot.posted - lot.held)
+            missing = None if missing is None else missing - part
+            lot.posted -= part
+            taken += part
+            for above in account.above():
+                above.drawn -= part if above.capped else 0
+        done = correct_grant(
+            organization_id=self.organization.id, grant_id=grant_id, mtok=mtok, reason="Test",
+            idempotency_key=str(new_id()), actor=PLATFORM, now=self.now,
+        )  # fmt: skip
+        assert done.mtok == taken
+        self.refunded += taken
+
+    @rule()
+    def end_the_team(self) -> None:
+        """Take everything below the team back to the wallet; its ceilings fall to what they have drawn."""
+        wallet, team, member, pot, jar = (self.accounts[index] for index in (0, 3, 4, 5, 6))
+        reclaimed = 0
+        for leaf in (pot, jar):
+            mtok = leaf.available(self.now)
+            self._move(leaf, wallet, mtok)
+            team.drawn -= mtok
+            reclaimed += mtok
+        with organization_scope(self.organization.id):
+            ending = reclaim_all(account_id=team.row.id, revoke=False, actor=PLATFORM, now=self.now)
+            # So that the run goes on: a ceiling that is there can be raised again.
+            change_cap(account_id=team.row.id, cap_mtok=2_000)
+            change_cap(account_id=member.row.id, cap_mtok=900)
+        assert ending.reclaimed_mtok == reclaimed
+
+    @rule(which=st.integers(0, 6), mtok=amounts, hours=st.sampled_from([1, 20]))
     def hold(self, which: int, mtok: int, hours: int) -> None:
         account = self.accounts[which]
         payer, path = account.way()
@@ -281,6 +356,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         assert_ledger_clean()
+        with organization_scope(self.organization.id):
+            assert Account.objects.get(kind="refunded").posted_mtok == self.refunded
 
     def _move(self, source: ModelAccount, target: ModelAccount, mtok: int) -> None:
         for grant, lot in source.free_lots(self.now):
