@@ -34,7 +34,7 @@ def test_work_at_night_may_take_its_time_and_only_that(alpha: Organization) -> N
 
 
 def test_a_statement_that_takes_too_long_is_ended(alpha: Organization) -> None:
-    with pytest.raises(OperationalError, match="statement timeout"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = '50ms'")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '50ms'")
+        with pytest.raises(OperationalError, match="statement timeout"), transaction.atomic():
             cursor.execute("SELECT pg_sleep(5)")
