@@ -20,6 +20,7 @@ CONSOLE = [
     "/sub-tokens/",
     "/sub-tokens/new/",
     "/sub-tokens/lookup/",
+    "/splitting/",
     "/grants/",
     "/ledger/",
     "/usage/",
@@ -58,7 +59,9 @@ ACCOUNT = [
 ]
 STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/deeds/"]
 # A list, and the link to one of what it lists.
-ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a")
+ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a") | {
+    "splitting": ".share-name a"
+}
 # One of the staff's organizations, and what hangs below it.
 STAFF_ONE = ["", "audit/", "acts/grant/", "acts/freeze/"]
 
