@@ -25,7 +25,7 @@ from billing.errors import AccountUnknown
 from billing.models import Account
 from billing.queries.tree import account_tree
 from billing.services.rearranging import preview, rearrange
-from billing.services.splits import Share, amounts_of, split
+from billing.services.splits import SPLITTABLE, Share, amounts_of, split
 from billing.services.sub_tokens import DEFAULT_LIFE, IssuedSubToken, check_expiry
 from tenants.api.management import management_credential, permitted
 from tenants.api.pagination import PAGE_PARAMETERS, paginate
@@ -150,8 +150,8 @@ class SplitView(BillingView):
         now = timezone.now()
         shares = _shares(body, now)
         if body.validated_data["dry_run"]:
-            if not Account.objects.filter(id=account_id).exclude(kind__in=SYSTEM_KINDS).exists():
-                raise AccountUnknown("There is no such account.")
+            if not Account.objects.filter(id=account_id, kind__in=SPLITTABLE).exists():
+                raise AccountUnknown("There is no such wallet or pool.")
             return Response(_split_answer(shares, []))
         credential = management_credential(request)
         issued = split(

@@ -42,3 +42,8 @@ class Package(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.currency})"
+
+    @property
+    def price(self) -> str:
+        """Return its price in the currency's unit, which has two decimals in all that packages are sold in."""
+        return f"{self.price_minor // 100:,}.{self.price_minor % 100:02d} {self.currency}"

@@ -24,6 +24,7 @@ from tenants.actors import Actor
 from tenants.identifiers import new_id
 
 MOST_PARTS = 1_000
+SPLITTABLE = (AccountKind.ORG_WALLET, AccountKind.TEAM_POOL)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def split(
         for share in shares
     ]
     with transaction.atomic():
-        parent = Account.objects.filter(id=account_id, kind__in=[AccountKind.ORG_WALLET, AccountKind.TEAM_POOL]).first()
+        parent = Account.objects.filter(id=account_id, kind__in=SPLITTABLE).first()
         if parent is None:
             raise AccountUnknown("There is no such wallet or pool.")
         if grant_id is not None and not Grant.objects.filter(id=grant_id).exists():

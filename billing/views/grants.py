@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from billing.models import Grant
 from billing.queries.burn import standing
+from billing.queries.packages import packages_on_sale
 from tenants.views.access import ConsoleRequest, console_page
 
 
@@ -21,5 +22,10 @@ def grants(request: ConsoleRequest) -> HttpResponse:
         held_mtok=Sum("lots__held_mtok", default=0),
         used_mtok=F("amount_mtok") - F("remaining_mtok"),
     ).order_by("priority", "expires_at", "created_at", "id")
-    context = {"grants": rows, "standing": standing(request.organization.id, now), "now": now}
+    context = {
+        "packages": packages_on_sale(),
+        "grants": rows,
+        "standing": standing(request.organization.id, now),
+        "now": now,
+    }
     return render(request, "billing/grants.html", context)

@@ -17,10 +17,10 @@ PUBLIC = ["/", "/accounts/login/", "/accounts/signup/", "/accounts/password/rese
 CONSOLE = [
     "/",
     "/playground/",
+    "/splitting/",
     "/sub-tokens/",
     "/sub-tokens/new/",
     "/sub-tokens/lookup/",
-    "/splitting/",
     "/grants/",
     "/ledger/",
     "/usage/",
@@ -60,7 +60,7 @@ ACCOUNT = [
 STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/deeds/"]
 # A list, and the link to one of what it lists.
 ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a") | {
-    "splitting": ".share-name a"
+    "splitting": ".share-name a",
 }
 # One of the staff's organizations, and what hangs below it.
 STAFF_ONE = ["", "audit/", "acts/grant/", "acts/freeze/"]

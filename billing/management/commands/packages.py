@@ -55,10 +55,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for package in Package.objects.order_by("position", "currency", "id"):
             life = f"{package.valid_days} days" if package.valid_days else "for ever"
-            price = f"{package.price_minor // 100:,}.{package.price_minor % 100:02d} {package.currency}"
             sale = "" if package.active else "  (retired)"
             tokens = f"{package.tokens_mtok // 1000:,}.{package.tokens_mtok % 1000:03d}"
-            self.stdout.write(f"{package.name:<16}{tokens:>18} Tokens{price:>18}  {life}{sale}")
+            self.stdout.write(f"{package.name:<16}{tokens:>18} Tokens{package.price:>18}  {life}{sale}")
 
 
 def _minor(text: str) -> int:
