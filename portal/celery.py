@@ -66,6 +66,7 @@ app.conf.update(
         "raise-crossings": _every(2.0, "billing.raise_crossings"),
         "send-webhooks": _every(5.0, "billing.send_webhooks"),
         "send-digests": _every(60.0, "billing.send_digests"),
+        "notice-error-runs": _every(30.0, "workers.notice_error_runs"),
         "notice-unusual-burn": _every(300.0, "billing.notice_unusual_burn"),
         "forget-alerts": {
             "task": "billing.forget_alerts",

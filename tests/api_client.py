@@ -30,6 +30,12 @@ class ApiClient:
         content = data if isinstance(data, (bytes, str)) else json.dumps({} if data is None else data)
         return self._client.post(path, content, content_type="application/json", headers=self._headers(headers))
 
+    def patch(self, path: str, data: Any) -> Any:
+        return self.raw("PATCH", path, json.dumps(data).encode(), "application/json")
+
+    def delete(self, path: str) -> Any:
+        return self.raw("DELETE", path, b"", "application/json")
+
     def raw(self, method: str, path: str, content: bytes, content_type: str) -> Any:
         return self._client.generic(method, path, content, content_type=content_type, headers=self._headers({}))
 

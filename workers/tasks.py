@@ -16,6 +16,8 @@ from billing.services import expiry, holds
 from billing.services.last_used import write_last_used
 from billing.services.verify import verify_ledger
 from detection.services import queue
+from detection.services.error_runs import notice_error_runs
+from tenants.beside import Beside
 from tenants.services.audit import seal_events
 from tenants.services.audit_verify import verify_audit
 from tenants.services.idempotency import forget_old_answers
@@ -25,6 +27,7 @@ from workers.runner import serve
 log = structlog.get_logger(__name__)
 
 _night = threading.Lock()
+_errors = Beside("error-runs", lambda: notice_error_runs(now=timezone.now()))
 
 
 @shared_task(name="workers.run_jobs")
@@ -59,6 +62,12 @@ def expire() -> None:
     """Every minute: move what is left of expired grants out of the accounts, and write when sub-tokens were used."""
     expiry.expire_grants(now=timezone.now())
     write_last_used()
+
+
+@shared_task(name="workers.notice_error_runs")
+def notice_errors() -> None:
+    """Every half minute: look for sub-tokens whose calls fail one after the other, beside the scheduler."""
+    _errors.start()
 
 
 @shared_task(name="workers.nightly")
