@@ -81,7 +81,7 @@ def test_openmeter_3200_number_thresholds_never_fire(alpha: Organization) -> Non
 
 @pytest.mark.django_db
 def test_one_api_the_low_quota_mail_sits_in_a_path_that_is_skipped(alpha: Organization) -> None:
-    """Alerts: one-api warns where it holds, which trusted users skip. The database itself sees every way of spending."""
+    """Alerts: one-api warns where it holds, which trusted users skip. The database sees every way of spending."""
     wallet = make_wallet(alpha, 1_000_000)
     account = make_account(wallet, 100_000)
     with platform_scope("no service, no hold: the row alone"):

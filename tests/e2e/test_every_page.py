@@ -45,6 +45,12 @@ CONSOLE = [
     "/webhooks/new/",
     "/audit/",
     "/security/",
+    "/settings/",
+    "/alerts/",
+    "/alerts/mine/",
+    "/alerts/rules/",
+    "/webhooks/",
+    "/webhooks/new/",
 ]
 ACCOUNT = [
     "/account/",

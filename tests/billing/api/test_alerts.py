@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from billing.enums import AlertRule
@@ -163,7 +165,7 @@ def test_scopes(rich: Organization) -> None:
 
 def test_the_page_s_example_in_the_docs_verifies(manager: ApiClient, rich: Organization) -> None:
     """docs/alerts.md shows receivers how to check a signature: that code is run here as it stands there."""
-    text = open("docs/alerts.md").read()
+    text = (Path(settings.BASE_DIR) / "docs" / "alerts.md").read_text()
     example: dict[str, object] = {}
     exec(text.split("```python\n", 1)[1].split("```", 1)[0], example)
     with Receiver().running() as receiver:
