@@ -45,12 +45,6 @@ CONSOLE = [
     "/webhooks/new/",
     "/audit/",
     "/security/",
-    "/settings/",
-    "/alerts/",
-    "/alerts/mine/",
-    "/alerts/rules/",
-    "/webhooks/",
-    "/webhooks/new/",
 ]
 ACCOUNT = [
     "/account/",
