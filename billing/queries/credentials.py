@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from threading import Lock
+from typing import Any
+
+import orjson
 
 from billing.models import SubToken
+from billing.queries.rate_levels import RateLevels, rate_levels
 from tenants.api.credentials import refuse_address, refuse_closing, refuse_dead, refuse_frozen, refuse_replaced
 from tenants.api.problems import Problem
 from tenants.secrets import hash_secret
@@ -39,6 +43,7 @@ class Credential:
     ip_allow_list: tuple[str, ...]
     on_exhausted: str
     priority_class: int
+    rates: RateLevels
     # When the secret that was presented stops working, because a newer one replaced it; None for the newest.
     secret_ends_at: datetime | None = None
     # Since when staff let nothing be spent in its organization.
@@ -47,8 +52,11 @@ class Credential:
     closing_since: datetime | None = None
 
     @classmethod
-    def of(cls, sub_token: SubToken) -> Credential:
-        """Return the credential that this sub-token is to whoever has the secret that it was found by."""
+    def of(cls, sub_token: SubToken, above: dict[str, Any] | None = None) -> Credential:
+        """Return the credential that this sub-token is to whoever has the secret that it was found by.
+
+        `above` is what `billing_rate_levels` says of it; its own policy bounds it in any case.
+        """
         return cls(
             organization_id=sub_token.organization_id,
             sub_token_id=sub_token.id,
@@ -66,6 +74,7 @@ class Credential:
             ip_allow_list=tuple(sub_token.ip_allow_list),
             on_exhausted=sub_token.on_exhausted,
             priority_class=sub_token.priority_class,
+            rates=RateLevels.of(sub_token, above),
             secret_ends_at=sub_token.secret_ends_at,
             frozen_at=sub_token.organization_frozen_at,
             closing_since=sub_token.closing_since,
@@ -95,7 +104,8 @@ class Credential:
 # One statement, hence one state: a rotation that commits meanwhile cannot hide a secret from both functions.
 FIND = """
 SELECT found.*, old.ends_at AS secret_ends_at, tenants_frozen_at(found.org_id) AS organization_frozen_at,
-    tenants_organization_closing(found.org_id) AS closing_since
+    tenants_organization_closing(found.org_id) AS closing_since,
+    billing_rate_levels_by_hash(%(hash)s) AS rate_levels
 FROM billing_sub_token_by_hash(%(hash)s) AS found
 LEFT JOIN billing_retired_secret_by_hash(%(hash)s) AS old ON true
 """
@@ -115,8 +125,8 @@ def credential_for_secret(secret: str) -> Credential | None:
     cached = _cache.get(secret_hash)
     if cached and asked_at - cached[0] < CACHE_SECONDS:
         return cached[1]
-    found = next(iter(SubToken.objects.raw(FIND, {"hash": secret_hash})), None)
-    credential = Credential.of(found) if found else None
+    found: Any = next(iter(SubToken.objects.raw(FIND, {"hash": secret_hash})), None)
+    credential = Credential.of(found, orjson.loads(found.rate_levels)) if found else None
     with _cache_lock:
         if len(_cache) >= CACHE_SIZE:
             _cache.clear()
@@ -128,7 +138,7 @@ def credential_for_secret(secret: str) -> Credential | None:
 def credential_for_sub_token(organization_id: uuid.UUID, sub_token_id: uuid.UUID) -> Credential | None:
     """Return the credential of one sub-token, for use by a signed-in member. Needs the organization's scope."""
     sub_token = SubToken.objects.filter(organization_id=organization_id, id=sub_token_id).first()
-    return Credential.of(sub_token) if sub_token else None
+    return Credential.of(sub_token, rate_levels(organization_id, sub_token.account_id)) if sub_token else None
 
 
 def forget_credentials() -> None:

@@ -1,21 +1,27 @@
-"""Requests per second and concurrent calls of a sub-token, decided by Redis in one atomic step.
+"""Requests per second and per day, and calls at a time, of a sub-token, its teams and its organization.
 
-The rate is a generic cell rate algorithm: a token bucket of `burst` that refills evenly, kept as one time stamp. Every
-call in flight holds a lease that ends by itself if its owner dies; an accepted job keeps its call's until it is over. A
-refused call changes neither. Without Redis every call passes: the ledger in PostgreSQL still bounds what can be spent.
+Redis decides on all levels in one atomic step (billing/services/rate_scripts.py). Every call in flight holds a lease
+that ends by itself if its owner dies; an accepted job keeps its call's until it is over. A refused call changes
+nothing, and one that is refused later, by the ledger for instance, is given back. Without Redis the organization's
+policy decides: calls are refused, or pass as far as this process alone can count them (billing/services/rate_here.py);
+the ledger in PostgreSQL bounds what can be spent in any case.
 """
 
 from __future__ import annotations
 
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
-from django.conf import settings
 
+from billing.enums import Level
 from billing.queries.credentials import Credential
+from billing.queries.rate_levels import RateLevel
+from billing.services import rate_scripts as scripts
+from billing.services.rate_here import LocalCounts
 from billing.services.redis import with_redis
 from tenants.api.problems import Problem
 
@@ -23,127 +29,173 @@ LEASE_SECONDS = 120
 CONCURRENCY_RETRY_SECONDS = 1
 MICROSECONDS = 1_000_000
 
-# KEYS rate, leases; ARGV emission interval (us), burst, concurrency, lease id, lease (us).
-# Answers (outcome, calls left at once, us to wait, us until the bucket is full).
-# Times are written as whole numbers: Lua would round them to 14 digits.
-ADMIT = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local concurrency, lease = tonumber(ARGV[3]), tonumber(ARGV[5])
-
-local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
-local next_full_at = full_at + interval
-local wait = next_full_at - interval * burst - now
-if wait > 0 then
-    return {'rate_limited', 0, math.ceil(wait), math.ceil(full_at - now)}
-end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))
-if redis.call('ZCARD', KEYS[2]) >= concurrency then
-    local left = math.floor((now + interval * burst - full_at) / interval)
-    return {'concurrency_limited', left, 0, math.ceil(full_at - now)}
-end
-redis.call('SET', KEYS[1], string.format('%.0f', next_full_at), 'PX', math.ceil((next_full_at - now) / 1000))
-redis.call('ZADD', KEYS[2], string.format('%.0f', now + lease), ARGV[4])
-if redis.call('PTTL', KEYS[2]) < math.ceil(lease / 1000) then
-    redis.call('PEXPIRE', KEYS[2], math.ceil(lease / 1000))
-end
-return {'admitted', math.floor((now + interval * burst - next_full_at) / interval), 0, math.ceil(next_full_at - now)}
-"""
-
-# KEYS leases; ARGV lease id, lease (us). A lease that was given back meanwhile stays so.
-KEEP = """
-local clock = redis.call('TIME')
-local lease = tonumber(ARGV[2])
-local ends = clock[1] * 1000000 + clock[2] + lease
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-    redis.call('ZADD', KEYS[1], string.format('%.0f', ends), ARGV[1])
-    if redis.call('PTTL', KEYS[1]) < math.ceil(lease / 1000) then
-        redis.call('PEXPIRE', KEYS[1], math.ceil(lease / 1000))
-    end
-end
-"""
+_WHOSE = {
+    Level.ORGANIZATION: "Your organization",
+    Level.TEAM: "This sub-token's team",
+    Level.SUB_TOKEN: "This sub-token",
+}
+_here = LocalCounts()
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A call that may go on. Put `headers` into its answer, and `release` its lease when it is over."""
+    """A call that may go on. Put `headers` into its answer; `release` its lease when it is over, or `give_back` it all.
+
+    `day` is the day (from 1970, UTC) on which Redis counted it, None for a call that this process alone has counted.
+    """
 
     lease_id: str
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimits:
-    """What applies to a sub-token: its own limits, or the plan's ceiling where it has none or a higher one."""
-
-    requests_per_second: float
-    burst: int
-    concurrency: int
-
-    @classmethod
-    def of(cls, credential: Credential) -> RateLimits:
-        """Return the limits of a sub-token. Without a burst of its own it may save up one second's worth."""
-        ceiling = float(settings.PLAN_REQUESTS_PER_SECOND)
-        rate = min(float(credential.requests_per_second or ceiling), ceiling)
-        concurrency = min(credential.concurrency or settings.PLAN_CONCURRENCY, settings.PLAN_CONCURRENCY)
-        return cls(rate, credential.burst or max(1, math.ceil(rate)), concurrency)
-
-    @property
-    def policy(self) -> str:
-        """Return the value of `RateLimit-Policy`: how many calls, in how many seconds."""
-        window = max(1, math.ceil(self.burst / self.requests_per_second))
-        calls = max(self.burst, math.floor(self.requests_per_second * window))
-        return f'"requests";q={calls};w={window}, "concurrency";q={self.concurrency};qu="concurrent-requests"'
+    headers: dict[str, str] = field(default_factory=dict)
+    day: int | None = None
 
 
 def admit(credential: Credential, lease_id: str, *, lease_seconds: float = LEASE_SECONDS) -> Admission:
-    """Let one call pass, holding the lease `lease_id` for it until `release` or at most `lease_seconds`.
+    """Let one call pass on all levels, holding the lease `lease_id` for it until `release` or at most `lease_seconds`.
 
-    Raises `rate_limited` or `concurrency_limited` (both say when to come again); then nothing was used up.
+    Raises `rate_limited`, `concurrency_limited`, or `quota_exceeded` when the day's requests are used up: each says
+    whose limit it is and when to come again. Nothing was used up then. Raises `no_capacity` when Redis is away and the
+    organization wants calls refused that nobody can count.
     """
-    limits = RateLimits.of(credential)
-    interval = MICROSECONDS / limits.requests_per_second
-    arguments: list[Any] = [interval, limits.burst, limits.concurrency, lease_id, int(lease_seconds * MICROSECONDS)]
-    keys = _keys(credential.sub_token_id)
-    answer: Any = with_redis(lambda client: client.register_script(ADMIT)(keys=keys, args=arguments))
+    levels = credential.rates.levels
+    answer = _run(scripts.ADMIT, credential, lease_id, int(lease_seconds * MICROSECONDS))
     if answer is None:
-        return Admission(lease_id, {})
-    word, left, wait, refill = answer
-    outcome: str = word.decode()
-    headers = {"RateLimit-Policy": limits.policy, "RateLimit": f'"requests";r={left};t={_seconds(refill)}'}
-    if outcome == "rate_limited":
-        headers["Retry-After"] = str(_seconds(wait))
-        raise Problem(
-            outcome, f"This sub-token may make {limits.requests_per_second:g} requests per second.", headers=headers
-        )
-    if outcome == "concurrency_limited":
-        headers["Retry-After"] = str(CONCURRENCY_RETRY_SECONDS)
-        raise Problem(outcome, f"This sub-token may make {limits.concurrency} calls at a time.", headers=headers)
-    return Admission(lease_id, headers)
+        return _admit_here(credential, lease_id, lease_seconds)
+    word, refusing, wait, day, *least = answer
+    headers = _headers(levels, least)
+    if refusing:
+        raise _refusal(word.decode(), levels[refusing - 1], wait, headers)
+    return Admission(lease_id, headers, day)
 
 
-def keep(sub_token_id: uuid.UUID, lease_id: str, *, lease_seconds: float) -> None:
+def give_back(credential: Credential, admission: Admission) -> None:
+    """Make an admitted call as if it had never come: it was refused after all. Doing it twice does nothing."""
+    if admission.day is None:
+        _here.give_back(credential.rates.levels, admission.lease_id)
+    else:
+        _run(scripts.GIVE_BACK, credential, admission.lease_id, admission.day)
+
+
+def take_place(credential: Credential, lease_id: str, *, lease_seconds: float) -> bool:
+    """Hold a lease for a call that was counted before, and say whether there was a place for it on every level.
+
+    Raises redis.RedisError: without Redis nobody knows.
+    """
+    answer = _run(scripts.TAKE_PLACE, credential, lease_id, int(lease_seconds * MICROSECONDS))
+    if answer is None:
+        raise redis.ConnectionError("Redis is away.")
+    return bool(answer)
+
+
+def keep(credential: Credential, lease_id: str, *, lease_seconds: float) -> None:
     """Let a lease that is still held last `lease_seconds` from now: its call was answered, its job goes on."""
+    keys = _lease_keys(credential.organization_id, credential.sub_token_id, lease_id)
     arguments: list[Any] = [lease_id, int(lease_seconds * MICROSECONDS)]
-    keys = _keys(sub_token_id)[1:]
-    with_redis(lambda client: client.register_script(KEEP)(keys=keys, args=arguments))
+    with_redis(lambda client: client.register_script(scripts.KEEP)(keys=keys, args=arguments))
 
 
-def release(sub_token_id: uuid.UUID, lease_id: str) -> None:
-    """Give a call's lease back. Doing it twice, or without Redis, does nothing."""
-    with_redis(lambda client: release_in(client, sub_token_id, lease_id))
+def release(credential: Credential, lease_id: str) -> None:
+    """Give a call's lease back on all levels. Doing it twice, or without Redis, does nothing."""
+    _here.release(lease_id)
+    with_redis(lambda client: release_in(client, credential.organization_id, credential.sub_token_id, lease_id))
 
 
-def release_in(client: redis.Redis, sub_token_id: uuid.UUID | str, lease_id: str) -> None:
+def release_in(
+    client: redis.Redis, organization_id: uuid.UUID | str, sub_token_id: uuid.UUID | str, lease_id: str
+) -> None:
     """Give a lease back as one more command of `client`, which may be a pipeline."""
-    client.zrem(_keys(sub_token_id)[1], lease_id)
+    client.eval(scripts.RELEASE, 2, *_lease_keys(organization_id, sub_token_id, lease_id), lease_id)
 
 
-def _keys(sub_token_id: uuid.UUID | str) -> list[str]:
-    # The braces keep both keys in one slot of a Redis cluster.
-    return [f"rate:{{{sub_token_id}}}", f"leases:{{{sub_token_id}}}"]
+def requests_today(organization_id: uuid.UUID, keys: list[str], *, now: datetime) -> dict[str, int]:
+    """Return how many requests of today (UTC) are counted under each of the keys; empty when Redis is away."""
+    if not keys:
+        return {}
+    today = int(now.timestamp() // 86_400)
+    found: Any = with_redis(lambda client: client.mget([_day_key(organization_id, key) for key in keys]))
+    counts = {}
+    for key, text in zip(keys, found or [], strict=False):
+        day, _, requests = (text or b"0:0").partition(b":")
+        counts[key] = int(requests) if int(day) == today else 0
+    return counts
 
 
-def _seconds(microseconds: int) -> int:
+def _run(script: str, credential: Credential, lease_id: str, number: int) -> Any:
+    """Run a script over all levels, for one lease; None when Redis is away."""
+    keys: list[str] = []
+    arguments: list[Any] = []
+    for level in credential.rates.levels:
+        prefix = f"{{{credential.organization_id}}}:{level.key}"
+        keys += [f"rate:{prefix}", _day_key(credential.organization_id, level.key), f"leases:{prefix}"]
+        interval = MICROSECONDS / level.requests_per_second if level.requests_per_second else 0
+        arguments += [interval, level.burst, level.requests_per_day or 0, level.concurrency or 0]
+    keys.append(_lease_keys(credential.organization_id, credential.sub_token_id, lease_id)[1])
+    arguments += [lease_id, number]
+    return with_redis(lambda client: client.register_script(script)(keys=keys, args=arguments))
+
+
+def _lease_keys(organization_id: uuid.UUID | str, sub_token_id: uuid.UUID | str, lease_id: str) -> list[str]:
+    # The braces keep all keys of an organization in one slot of a Redis cluster.
+    prefix = f"{{{organization_id}}}"
+    return [f"leases:{prefix}:{sub_token_id}", f"lease:{prefix}:{lease_id}"]
+
+
+def _day_key(organization_id: uuid.UUID | str, key: str) -> str:
+    return f"day:{{{organization_id}}}:{key}"
+
+
+def _admit_here(credential: Credential, lease_id: str, lease_seconds: float) -> Admission:
+    if credential.rates.refuse_uncounted:
+        raise Problem(
+            "no_capacity",
+            "Requests cannot be counted right now, and your organization has calls refused then. Nothing was charged.",
+            headers={"Retry-After": str(CONCURRENCY_RETRY_SECONDS)},
+        )
+    refusal = _here.admit(credential.rates.levels, lease_id, lease_seconds=lease_seconds)
+    if refusal:
+        raise _refusal(refusal.code, refusal.level, math.ceil(refusal.wait), {})
+    return Admission(lease_id)
+
+
+def _refusal(code: str, level: RateLevel, wait: int, headers: dict[str, str]) -> Problem:
+    whose = _WHOSE[level.level]
+    match code:
+        case "rate_limited":
+            limit = "requests_per_second"
+            detail = f"{whose} may make {level.requests_per_second:g} requests per second."
+            retry = _seconds(wait)
+        case "concurrency_limited":
+            limit, detail = "concurrency", f"{whose} may make {level.concurrency} calls at a time."
+            retry = CONCURRENCY_RETRY_SECONDS
+        case _:
+            limit, detail = "requests_per_day", f"{whose} may make {level.requests_per_day} requests per day (UTC)."
+            retry = _seconds(wait)
+    problem = Problem(code, detail, headers=headers | {"Retry-After": str(retry)}, level=level.level, limit=limit)
+    if limit == "requests_per_day":
+        midnight = datetime.combine(datetime.now(UTC) + timedelta(days=1), datetime.min.time())
+        problem.extra["resets_at"] = f"{midnight.isoformat()}Z"
+    return problem
+
+
+def _headers(levels: tuple[RateLevel, ...], least: list[int]) -> dict[str, str]:
+    """Return `RateLimit-Policy` and `RateLimit`: of each kind of limit, the level that has the least left."""
+    rate, rate_left, refill, places, _places_left, days, days_left, until_midnight = least
+    policies, states = [], []
+    if rate:
+        level = levels[rate - 1]
+        assert level.requests_per_second, "the script looked at its rate"
+        window = max(1, math.ceil(level.burst / level.requests_per_second))
+        calls = max(level.burst, math.floor(level.requests_per_second * window))
+        policies.append(f'"requests";q={calls};w={window};level={level.level}')
+        states.append(f'"requests";r={rate_left};t={_seconds(refill)};level={level.level}')
+    if days:
+        level = levels[days - 1]
+        policies.append(f'"requests-per-day";q={level.requests_per_day};w=86400;level={level.level}')
+        states.append(f'"requests-per-day";r={days_left};t={_seconds(until_midnight)};level={level.level}')
+    if places:
+        level = levels[places - 1]
+        policies.append(f'"concurrency";q={level.concurrency};qu="concurrent-requests";level={level.level}')
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+
+
+def _seconds(microseconds: float) -> int:
     return max(1, math.ceil(microseconds / MICROSECONDS))

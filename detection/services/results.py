@@ -35,7 +35,7 @@ def publish(documents: Sequence[dict[str, Any]]) -> None:
             key = _key(document["id"])
             pipe.rpush(key, orjson.dumps(document))
             pipe.expire(key, KEPT_SECONDS)
-            rate.release_in(pipe, document["sub_token"], document["id"])
+            rate.release_in(pipe, document["organization"], document["sub_token"], document["id"])
             if kept := cache.entry(document):
                 pipe.set(*kept, ex=settings.RESULT_CACHE_SECONDS)
         blobs.delete_in(pipe, [document["id"] for document in documents])

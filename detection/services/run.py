@@ -81,7 +81,8 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
 
     `read` is called once the call is within the sub-token's rate and concurrency, so that a refused call costs neither
     time nor memory. The price is held in the same statement that makes the job; nothing is held before every check has
-    passed, and whatever fails later gives it back.
+    passed, and whatever fails later gives it back, together with the request itself: what is answered with a problem
+    counts neither for the rate nor for the day.
 
     A job that goes on after its caller was answered (202) counts as one of the sub-token's calls until it is over.
 
@@ -103,13 +104,14 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
         accepted = not (outcome.finished or replayed)
         return outcome
     except Problem as problem:
+        rate.give_back(credential, limits)
         problem.headers |= limits.headers | _bill(problem, credential)
         raise
     finally:
         if accepted:
-            rate.keep(credential.sub_token_id, lease, lease_seconds=settings.JOB_LIFE_SECONDS)
+            rate.keep(credential, lease, lease_seconds=settings.JOB_LIFE_SECONDS)
         else:
-            rate.release(credential.sub_token_id, lease)
+            rate.release(credential, lease)
 
 
 def _run(credential: Credential, job_id: uuid.UUID, submission: Submission, call: Call) -> tuple[dict[str, Any], bool]:

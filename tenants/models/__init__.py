@@ -2,7 +2,7 @@ from tenants.models.audit import AuditChain, AuditCheck, AuditEvent
 from tenants.models.idempotency import IdempotencyRecord
 from tenants.models.invitations import Invitation
 from tenants.models.management_keys import ManagementKey
-from tenants.models.organizations import Membership, Organization, Role, Team
+from tenants.models.organizations import Membership, Organization, Role, Team, WhenUncounted
 from tenants.models.outbox import MailStatus, OutboxMail
 from tenants.models.ownership import OwnershipOffer
 from tenants.models.retired_secrets import OldSecret, RetiredKeySecret
@@ -27,4 +27,5 @@ __all__ = [
     "Team",
     "TenantModel",
     "User",
+    "WhenUncounted",
 ]

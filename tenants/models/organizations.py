@@ -16,12 +16,26 @@ class Role(models.TextChoices):
     VIEWER = "viewer", _("Viewer")
 
 
+class WhenUncounted(models.TextChoices):
+    """What becomes of calls while nothing can count requests and calls at a time (Redis is away)."""
+
+    PASS = "pass", _("Let calls pass, within the limits of Tokens")
+    REFUSE = "refuse", _("Refuse calls")
+
+
 class Organization(models.Model):
     """A tenant: the company or person who buys Tokens. Its own id is the `org_id` of everything it owns."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(_("name"), max_length=120)
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
+    when_uncounted = models.CharField(
+        _("while requests cannot be counted"),
+        max_length=8,
+        choices=WhenUncounted.choices,
+        default=WhenUncounted.PASS,
+        db_default=WhenUncounted.PASS,
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # Members without a second factor are led to set one up, and see nothing until then.
     requires_second_factor = models.BooleanField(default=False)

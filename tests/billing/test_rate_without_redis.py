@@ -1,0 +1,86 @@
+"""Redis is really stopped: the organization's policy decides, this process counts; later Redis counts again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from billing.services.rate import admit, give_back, release
+from billing.services.redis import PAUSE_SECONDS, resume
+from portal.embedded import EmbeddedRedis
+from tenants.api.problems import Problem
+from tests.billing.test_rate import credential, organization, outcome, team
+
+
+@pytest.fixture
+def server(tmp_path: Path, settings: Settings) -> Iterator[EmbeddedRedis]:
+    """A Redis of this test's own, which it may stop."""
+    found = EmbeddedRedis(tmp_path / "redis")
+    settings.REDIS_URL = found.url()
+    resume()
+    yield found
+    found.stop()
+    resume()
+
+
+def test_by_default_calls_pass_and_this_process_counts_them(server: EmbeddedRedis) -> None:
+    who = credential("0.01", burst=3, above=(team(requests_per_day=9), organization(concurrency=9)))
+    assert outcome(who) == "admitted"
+    server.stop()
+    # What Redis had counted is unknown here, so the process begins to count anew.
+    assert [outcome(who) for _ in range(4)] == ["admitted", "admitted", "admitted", "rate_limited"]
+
+
+def test_days_and_concurrency_are_bounded_too_and_a_refusal_counts_nothing(server: EmbeddedRedis) -> None:
+    server.stop()
+    who = credential(concurrency=2, above=(organization(requests_per_day=3),))
+    assert [outcome(who, "a"), outcome(who, "b"), outcome(who, "c")] == ["admitted", "admitted", "concurrency_limited"]
+    release(who, "a")
+    assert [outcome(who, "c"), outcome(who, "d")] == ["admitted", "quota_exceeded"]
+    release(who, "b")
+    release(who, "c")
+    assert outcome(who, "d") == "quota_exceeded"
+
+
+def test_what_is_given_back_was_never_counted(server: EmbeddedRedis) -> None:
+    server.stop()
+    who = credential("0.01", burst=1, concurrency=1, above=(team(requests_per_day=1),))
+    for _ in range(5):
+        give_back(who, admit(who, "call"))
+    assert [outcome(who), outcome(who)] == ["admitted", "quota_exceeded"]
+
+
+def test_an_organization_can_have_calls_refused(server: EmbeddedRedis) -> None:
+    who = credential(refuse_uncounted=True)
+    assert outcome(who) == "admitted"
+    server.stop()
+    with pytest.raises(Problem) as caught:
+        admit(who, "a")
+    assert (caught.value.code, caught.value.status) == ("no_capacity", 503)
+    assert caught.value.headers["Retry-After"] == "1"
+
+
+def test_a_stopped_redis_costs_most_calls_no_time(server: EmbeddedRedis) -> None:
+    who = credential()
+    server.stop()
+    outcome(who)
+    started = time.monotonic()
+    assert {outcome(who) for _ in range(50)} == {"admitted"}
+    assert time.monotonic() - started < PAUSE_SECONDS
+
+
+def test_when_redis_comes_back_it_counts_again(tmp_path: Path, server: EmbeddedRedis, settings: Settings) -> None:
+    who = credential("0.01", burst=1)
+    server.stop()
+    assert outcome(who) == "admitted"
+    again = EmbeddedRedis(tmp_path / "redis")
+    try:
+        settings.REDIS_URL = again.url()
+        resume()
+        assert [outcome(who), outcome(who)] == ["admitted", "rate_limited"]
+    finally:
+        again.stop()
