@@ -170,6 +170,38 @@ def test_a_limit_set_in_mid_period_counts_what_was_spent_before(
     assert open_.hold_id
 
 
+def test_what_is_given_back_leaves_the_windows_in_which_it_was_counted(
+    wallet: Account, team: Account, member: Account
+) -> None:
+    late = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
+    after = late + timedelta(minutes=5)
+    for account in (wallet, team, member):
+        make_limits(account, hour=1_000, day=1_000, month=1_000, total=1_000, now=late)
+    released, partly, _expired = (make_hold(member, 300, now=late) for _ in range(3))
+    make_hold(member, 40, now=after)
+    release(released, now=after)
+    capture(partly, 250, now=after)
+    for account in (wallet, team, member):
+        assert used(account, now=late) == dict.fromkeys(("hour", "day", "month"), 550) | {"total": 590}
+        assert used(account, now=after) == dict.fromkeys(("hour", "day", "month"), 40) | {"total": 590}
+    holds.expire_overdue_holds(now=late + timedelta(days=1))
+    for account in (wallet, team, member):
+        assert used(account, now=late) == dict.fromkeys(("hour", "day", "month", "total"), 250)
+        assert used(account, now=after) == dict.fromkeys(("hour", "day", "month"), 0) | {"total": 250}
+    assert_limits_clean()
+
+
+def test_a_hold_that_resolves_twice_is_given_back_once(wallet: Account) -> None:
+    make_limits(wallet, hour=1_000)
+    hold = make_hold(wallet, 600)
+    release(hold)
+    release(hold)
+    capture(hold, 600)
+    assert used(wallet) == {"hour": 0}
+    make_hold(wallet, 1_000)
+    assert_limits_clean()
+
+
 def test_a_hold_over_midnight_counts_on_the_day_on_which_it_was_placed(wallet: Account) -> None:
     before, after = datetime(2026, 11, 30, 23, 59, tzinfo=UTC), datetime(2026, 12, 1, 0, 1, tzinfo=UTC)
     captured, open_ = make_hold(wallet, 300, now=before), make_hold(wallet, 20, now=before)
