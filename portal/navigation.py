@@ -44,6 +44,7 @@ SECTIONS = (
             Page("splitting", _("Splitting"), "arrows-split", P.LEDGER_VIEW, "tree pools allocate reclaim move share"),
             Page("sub_tokens", _("Sub-tokens"), "key", P.SUB_TOKENS_VIEW, "credentials secrets api keys"),
             Page("grants", _("Grants"), "coins", P.GRANTS_VIEW, "top up buy packages"),
+            Page("limits", _("Limits"), "gauge", P.LIMITS_VIEW, "budget quota rate per hour day month ceiling"),
             Page("ledger", _("Ledger"), "arrows-exchange", P.LEDGER_VIEW, "transfers entries"),
         ),
     ),

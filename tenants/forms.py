@@ -51,6 +51,19 @@ class OrganizationForm(forms.ModelForm):
         widgets = {"name": forms.TextInput(attrs={"autocomplete": "organization"})}
 
 
+class OrganizationSettingsForm(OrganizationForm):
+    """What an organization is called, and what becomes of its calls while Redis is away."""
+
+    class Meta(OrganizationForm.Meta):
+        fields = ["name", "when_uncounted"]
+        help_texts = {
+            "when_uncounted": _(
+                "Requests and calls at a time are counted apart from the ledger. Should that counting fail, limits of"
+                " Tokens hold all the same."
+            )
+        }
+
+
 class RoleForm(forms.Form):
     """A role; only an owner is offered, and may give, the owner role."""
 

@@ -29,6 +29,8 @@ class Permission(StrEnum):
     LEDGER_VIEW = "ledger.view"
     GRANTS_VIEW = "grants.view"
     BILLING_MANAGE = "billing.manage"
+    LIMITS_VIEW = "limits.view"
+    LIMITS_MANAGE = "limits.manage"
     MANAGEMENT_KEYS_MANAGE = "management_keys.manage"
     AUDIT_VIEW = "audit.view"
     ALERTS_VIEW = "alerts.view"
@@ -54,6 +56,8 @@ ROLES_OF: dict[Permission, frozenset[Role]] = {
     P.LEDGER_VIEW: EVERYBODY,
     P.GRANTS_VIEW: EVERYBODY,
     P.BILLING_MANAGE: ADMINS | {R.BILLING},
+    P.LIMITS_VIEW: EVERYBODY,
+    P.LIMITS_MANAGE: ADMINS | {R.BILLING},
     P.MANAGEMENT_KEYS_MANAGE: ADMINS,
     P.AUDIT_VIEW: ADMINS,
     P.ALERTS_VIEW: EVERYBODY,
@@ -75,6 +79,8 @@ LABELS: dict[Permission, Promise] = {
     P.LEDGER_VIEW: _("See the ledger"),
     P.GRANTS_VIEW: _("See grants"),
     P.BILLING_MANAGE: _("Buy Tokens and move them"),
+    P.LIMITS_VIEW: _("See limits and how far they are used"),
+    P.LIMITS_MANAGE: _("Set limits"),
     P.MANAGEMENT_KEYS_MANAGE: _("Make and revoke management keys"),
     P.AUDIT_VIEW: _("See the audit log"),
     P.ALERTS_VIEW: _("See alerts and choose one's own"),

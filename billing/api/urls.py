@@ -12,6 +12,7 @@ from billing.api.alerts import (
 from billing.api.balance import BalanceView, GrantListView
 from billing.api.forecast import ForecastView
 from billing.api.ledger import TransferListView
+from billing.api.limits import LimitListView, LimitView
 from billing.api.packages import PackageListView
 from billing.api.pools import (
     SubTokenCeilingView,
@@ -58,6 +59,8 @@ urlpatterns = [
     path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
     path("ledger/transfers", TransferListView.as_view()),
+    path("limits", LimitListView.as_view()),
+    path("limits/<uuid:account_id>", LimitView.as_view()),
     path("packages", PackageListView.as_view()),
     path("sub_tokens", SubTokenListView.as_view()),
     path("sub_tokens/bulk", BulkView.as_view()),

@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from billing.enums import LEVEL_OF_KIND, AccountKind, Level, LimitPeriod
@@ -54,19 +56,62 @@ class AccountLimits:
         return LEVEL_OF_KIND[AccountKind(self.account.kind)]
 
     @property
+    def name(self) -> str:
+        """Return what people call the sub-token or team; empty for the organization."""
+        return self.sub_token.name if self.sub_token else self.account.label
+
+    @property
+    def rate_key(self) -> str:
+        """Return what the account's requests are counted under."""
+        return str(self.sub_token.id if self.sub_token else self.account.id)
+
+    @property
     def policy(self) -> Limits | SubToken | None:
         """Return where requests per second, burst and concurrency stand."""
         return self.sub_token or self.limits
 
     @property
-    def limited(self) -> bool:
-        """Return whether anything is limited here."""
-        policy, limits = self.policy, self.limits
-        return bool(
-            self.states
-            or (limits and limits.requests_per_day)
-            or (policy and (policy.requests_per_second or policy.concurrency))
-        )
+    def bounds(self) -> dict[str, Decimal | int]:
+        """Return the limits of requests and calls that are set, by name."""
+        found = {
+            "requests_per_second": getattr(self.policy, "requests_per_second", None),
+            "burst": getattr(self.policy, "burst", None),
+            "requests_per_day": getattr(self.limits, "requests_per_day", None),
+            "concurrency": getattr(self.policy, "concurrency", None),
+        }
+        return {name: bound for name, bound in found.items() if bound is not None}
+
+
+@dataclass(frozen=True)
+class LimitedAccounts:
+    """A page of accounts, and the id to go on before (None after the last)."""
+
+    accounts: list[Account]
+    next_cursor: uuid.UUID | None
+
+
+def limited_accounts(
+    *, name: str = "", level: str | None = None, everything: bool = False, before: uuid.UUID | None = None, limit: int
+) -> LimitedAccounts:
+    """Return the organization, its teams, and sub-tokens that have limits (or all), latest first.
+
+    `name` is part of what they are called. Organization and teams stand on the first page, above the sub-tokens.
+    """
+    found = Account.objects.filter(closed_at=None)
+    top = found.filter(kind__in=[AccountKind.ORG_WALLET, AccountKind.TEAM_POOL]).order_by("id")
+    below = found.filter(kind=AccountKind.SUB_TOKEN).order_by("-id")
+    if name:
+        top, below = top.filter(label__icontains=name), below.filter(sub_tokens__name__icontains=name)
+    if not everything and not name:
+        has_policy = Q(sub_tokens__requests_per_second__isnull=False) | Q(sub_tokens__concurrency__isnull=False)
+        below = below.filter(has_policy | Q(id__in=Limits.objects.values("account_id")))
+    if level:
+        kinds = {LEVEL_OF_KIND[kind]: kind for kind in LEVEL_OF_KIND}
+        top, below = top.filter(kind=kinds[Level(level)]), below.filter(kind=kinds[Level(level)])
+    rows = list((below.filter(id__lt=before) if before else below)[: limit + 1])
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return LimitedAccounts([*([] if before else top), *rows], rows[-1].id if more else None)
 
 
 _STATES = """

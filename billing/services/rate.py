@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ import redis
 
 from billing.enums import Level
 from billing.queries.credentials import Credential
+from billing.queries.limits import AccountLimits
 from billing.queries.rate_levels import RateLevel
 from billing.services import rate_scripts as scripts
 from billing.services.rate_here import LocalCounts
@@ -106,16 +108,20 @@ def release_in(
     client.eval(scripts.RELEASE, 2, *_lease_keys(organization_id, sub_token_id, lease_id), lease_id)
 
 
-def requests_today(organization_id: uuid.UUID, keys: list[str], *, now: datetime) -> dict[str, int]:
-    """Return how many requests of today (UTC) are counted under each of the keys; empty when Redis is away."""
+def requests_today(organization_id: uuid.UUID, rows: Iterable[AccountLimits], *, now: datetime) -> dict[uuid.UUID, int]:
+    """Return how many requests of today (UTC) are counted for those of the accounts that have a limit of them.
+
+    Empty when Redis is away.
+    """
+    keys = {row.account.id: row.rate_key for row in rows if row.limits and row.limits.requests_per_day}
     if not keys:
         return {}
-    today = int(now.timestamp() // 86_400)
-    found: Any = with_redis(lambda client: client.mget([_day_key(organization_id, key) for key in keys]))
-    counts = {}
-    for key, text in zip(keys, found or [], strict=False):
+    names = [_day_key(organization_id, key) for key in keys.values()]
+    found: Any = with_redis(lambda client: client.mget(names))
+    today, counts = int(now.timestamp() // 86_400), {}
+    for account_id, text in zip(keys, found or [], strict=False):
         day, _, requests = (text or b"0:0").partition(b":")
-        counts[key] = int(requests) if int(day) == today else 0
+        counts[account_id] = int(requests) if int(day) == today else 0
     return counts
 
 

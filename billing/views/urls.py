@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import alert_preferences, alerts, splits, splitting, sub_token_life, sub_tokens, webhooks
+from billing.views import alert_preferences, alerts, limits, splits, splitting, sub_token_life, sub_tokens, webhooks
 from billing.views import splitting_acts as acts
 from billing.views.balance import balance_pill
 from billing.views.forecast import forecast_csv, forecast_page
@@ -19,6 +19,10 @@ urlpatterns = [
     path("o/<slug:slug>/forecast.csv", forecast_csv, name="forecast_csv"),
     path("o/<slug:slug>/ledger/", ledger, name="ledger"),
     path("o/<slug:slug>/ledger.csv", ledger_csv, name="ledger_csv"),
+    path("o/<slug:slug>/limits/", limits.limits, name="limits"),
+    path("o/<slug:slug>/limits.csv", limits.limits_csv, name="limits_csv"),
+    path("o/<slug:slug>/limits/<uuid:account_id>/", limits.limits_edit, name="limits_edit"),
+    path("o/<slug:slug>/limits/teams/<uuid:team_id>/", limits.limits_edit_team, name="limits_edit_team"),
     path("o/<slug:slug>/grants/", grants, name="grants"),
     path("o/<slug:slug>/splitting/", splitting.splitting, name="splitting"),
     path("o/<slug:slug>/splitting.csv", splitting.splitting_csv, name="splitting_csv"),

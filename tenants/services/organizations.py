@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from tenants.actors import Actor
 from tenants.identifiers import new_id
-from tenants.models import Membership, Organization, Role, User
+from tenants.models import Membership, Organization, Role, User, WhenUncounted
 from tenants.scope import organization_scope
 from tenants.services import audit
 
@@ -64,5 +64,24 @@ def rename_organization(*, organization: Organization, name: str, actor: Actor, 
         target_id=organization.id,
         before={"name": before},
         after={"name": name},
+        now=now,
+    )
+
+
+def change_when_uncounted(*, organization: Organization, policy: WhenUncounted, actor: Actor, now: datetime) -> None:
+    """Say what becomes of an organization's calls while their requests cannot be counted. Needs its scope."""
+    before = organization.when_uncounted
+    if policy == before:
+        return
+    organization.when_uncounted = policy
+    organization.save(update_fields=["when_uncounted"])
+    audit.record(
+        organization_id=organization.id,
+        actor=actor,
+        action="organization.when_uncounted_changed",
+        target_kind="organization",
+        target_id=organization.id,
+        before={"when_uncounted": before},
+        after={"when_uncounted": policy.value},
         now=now,
     )

@@ -14,6 +14,7 @@ from tenants.models import AuditEvent, Role
 ACTIONS: dict[str, Promise] = {
     "organization.created": _("Opened the organization"),
     "organization.renamed": _("Renamed the organization"),
+    "organization.when_uncounted_changed": _("Said what happens while requests cannot be counted"),
     "member.added": _("Added a member"),
     "member.role_changed": _("Changed a member's role"),
     "member.removed": _("Removed a member"),
@@ -158,6 +159,7 @@ VALUES: dict[str, dict[Any, Promise]] = {
         "manual": _("Given by staff"),
     },
     "second_factor_required": {True: _("Required"), False: _("Optional")},
+    "when_uncounted": _("While requests cannot be counted"),
 }
 
 

@@ -16,8 +16,10 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
-from billing.enums import AccountKind, Level
+from billing.enums import LEVEL_OF_KIND, AccountKind, Level
+from billing.models import Account
 from billing.queries.credentials import credential_for_secret, credential_for_sub_token, forget_credentials
+from billing.queries.limits import account_limits
 from billing.services.rate import Admission, admit, give_back, keep, release, release_in, requests_today, take_place
 from tenants.api.problems import Problem
 from tenants.models import Organization
@@ -202,10 +204,15 @@ def test_a_credential_carries_the_bounds_of_all_levels(fresh_process: None, alph
     forget_credentials()
 
 
-def test_the_pages_read_what_was_counted_today(fresh_process: None, secret: str) -> None:
+def test_the_pages_read_what_was_counted_today(fresh_process: None, alpha: Organization, secret: str) -> None:
     found = credential_for_secret(secret)
     assert found
     for _ in range(3):
         admit(found, str(uuid.uuid4()))
-    keys = [level.key for level in found.rates.levels]
-    assert list(requests_today(found.organization_id, keys, now=timezone.now()).values()) == [3, 3, 0]
+    with organization_scope(alpha.id):
+        rows = account_limits(Account.objects.filter(kind__in=LEVEL_OF_KIND))
+        counted = requests_today(alpha.id, rows, now=timezone.now())
+    assert {row.level: counted[row.account.id] for row in rows if row.account.id in counted} == {
+        Level.TEAM: 3,
+        Level.SUB_TOKEN: 3,
+    }

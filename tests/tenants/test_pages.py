@@ -192,14 +192,14 @@ def test_a_key_is_revoked_only_when_confirmed_by_name(owner: Client, alpha: Orga
 
 
 def test_an_organization_is_renamed(owner: Client, alpha: Organization) -> None:
-    owner.post("/o/alpha/settings/", {"name": "Alpha <Works>"})
+    owner.post("/o/alpha/settings/", {"name": "Alpha <Works>", "when_uncounted": "pass"})
     page = text_of(owner, "/o/alpha/settings/")
     assert "Alpha &lt;Works&gt;" in page
     assert "Alpha <Works>" not in page
 
 
 def test_the_audit_log_tells_in_words(owner: Client, alpha: Organization) -> None:
-    owner.post("/o/alpha/settings/", {"name": "Alpha Works"})
+    owner.post("/o/alpha/settings/", {"name": "Alpha Works", "when_uncounted": "pass"})
     owner.post("/o/alpha/teams/new/", {"name": "Line 1", "parent": ""})
     page = text_of(owner, "/o/alpha/audit/?action=organization.renamed")
     rows = page[page.index("<tbody>") :]
@@ -210,7 +210,7 @@ def test_the_audit_log_tells_in_words(owner: Client, alpha: Organization) -> Non
 
 def test_a_long_audit_log_comes_in_pages(owner: Client, alpha: Organization) -> None:
     for number in range(55):
-        owner.post("/o/alpha/settings/", {"name": f"Name {number}"})
+        owner.post("/o/alpha/settings/", {"name": f"Name {number}", "when_uncounted": "pass"})
     first = owner.get("/o/alpha/audit/")
     second = owner.get("/o/alpha/audit/", {"cursor": str(first.context["next_cursor"])})
     seen = [row["event"].id for page in (first, second) for row in page.context["rows"]]
@@ -239,3 +239,15 @@ def test_changing_anything_needs_the_form_s_token(alpha: Organization, alice: Us
     browser.force_login(alice)
     assert browser.post("/o/alpha/settings/", {"name": "Stolen"}).status_code == HTTPStatus.FORBIDDEN
     assert events(alpha) == []
+
+
+def test_the_organization_decides_what_happens_without_redis(owner: Client, alpha: Organization) -> None:
+    def policy() -> str:
+        with organization_scope(alpha.id):
+            return Organization.objects.get(id=alpha.id).when_uncounted
+
+    owner.post("/o/alpha/settings/", {"name": "Alpha", "when_uncounted": "refuse"})
+    assert policy() == "refuse"
+    assert "Refuse calls" in text_of(owner, "/o/alpha/settings/")
+    owner.post("/o/alpha/settings/", {"name": "Alpha", "when_uncounted": "explode"})
+    assert policy() == "refuse"

@@ -15,6 +15,6 @@ DROP = "DROP FUNCTION billing_rate_levels_by_hash(text), billing_rate_levels(uui
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0011_alerts"), ("tenants", "0010_when_uncounted")]
+    dependencies = [("billing", "0014_watched_limits"), ("tenants", "0013_when_uncounted")]
 
     operations = [migrations.RunSQL(FUNCTIONS + GRANTS, DROP)]
