@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import AuditEvent, Role
+from tenants.models import AuditEvent, Role, WhenUncounted
 
 ACTIONS: dict[str, Promise] = {
     "organization.created": _("Opened the organization"),
@@ -141,6 +141,7 @@ FACTS: dict[str, Promise] = {
     "ip_allow_list": _("Allowed addresses"),
     "recipient": _("To"),
     "held_mtok": _("Held"),
+    "when_uncounted": _("While requests cannot be counted"),
 }
 
 # What facts are set to, where the stored word is not one for people.
@@ -159,7 +160,7 @@ VALUES: dict[str, dict[Any, Promise]] = {
         "manual": _("Given by staff"),
     },
     "second_factor_required": {True: _("Required"), False: _("Optional")},
-    "when_uncounted": _("While requests cannot be counted"),
+    "when_uncounted": dict(WhenUncounted.choices),
 }
 
 

@@ -23,6 +23,8 @@ MAY = {
         "billing.manage",
         "alerts.view",
         "alerts.manage",
+        "limits.view",
+        "limits.manage",
     },
     Role.DEVELOPER: {
         "organization.view",
@@ -33,6 +35,7 @@ MAY = {
         "ledger.view",
         "grants.view",
         "alerts.view",
+        "limits.view",
     },
     Role.VIEWER: {
         "organization.view",
@@ -42,6 +45,7 @@ MAY = {
         "ledger.view",
         "grants.view",
         "alerts.view",
+        "limits.view",
     },
 }
 

@@ -66,6 +66,7 @@ DEFINER_FUNCTIONS = {
     "tenants_invitation_by_hash": "who comes with this link?",
     "billing_sub_token_by_hash": "who asks with this secret?",
     "billing_retired_secret_by_hash": "until when does this secret work?",
+    "billing_rate_levels_by_hash": "how many requests may who has this secret make?",
 }
 OTHER_POLICIES = {("tenants_membership", "own", "SELECT")}
 
