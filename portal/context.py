@@ -10,6 +10,7 @@ from django.utils import timezone
 from billing.queries.alerts import unread_count
 from billing.queries.burn import standing
 from portal.navigation import sections_for
+from tenants.confined import confined_to
 from tenants.queries.memberships import memberships_of
 from tenants.views.impersonation import impersonation_of
 
@@ -28,7 +29,11 @@ def console(request: HttpRequest) -> dict[str, Any]:
         "console": {
             "organization": organization,
             "membership": request.membership,  # type: ignore[attr-defined]
-            "memberships": memberships_of(request.membership.user_id),  # type: ignore[attr-defined]
+            "memberships": [
+                membership
+                for membership in memberships_of(request.membership.user_id)  # type: ignore[attr-defined]
+                if confined_to(request) in (None, str(membership.organization_id))
+            ],
             "navigation": navigation,
             "unread_alerts": unread_count(request.membership.user_id),  # type: ignore[attr-defined]
             "balance": standing(organization.id, timezone.now()),

@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "tenants.sessions.NoteSession",
+    "tenants.confined.ConfinedSession",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "portal.urls"
@@ -194,6 +195,8 @@ MFA_TOTP_ISSUER = "Tokensight"
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = False
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEVELOPMENT
+# Whether an organization's provider may be asked without TLS and inside this network: on a developer's machine.
+SSO_ANYWHERE = env.bool("SSO_ANYWHERE", default=DEVELOPMENT)
 
 # --- Mail and logs ---------------------------------------------------------------------------------------------------
 # In development mail lands in the data folder, where /dev/mail/ shows it.

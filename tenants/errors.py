@@ -64,6 +64,31 @@ class NotClosing(TenantsError):
     message = _("This organization is not being deleted, or it is too late to undo it.")
 
 
+class ProviderFailed(TenantsError):
+    # What exactly went wrong is for the log: it may tell of our own network.
+    message = _("The provider cannot be asked, or its answer is not right. Check issuer, client id and secret.")
+
+
+class AccountExists(TenantsError):
+    message = _("There is an account with this mail address. Sign in to it to agree.")
+
+
+class DomainNotAllowed(TenantsError):
+    message = _("The organization does not take this mail address by single sign-on. Ask one of its admins.")
+
+
+class SsoNoMember(TenantsError):
+    message = _("You are no member of this organization any more. Ask one of its admins.")
+
+
+class SsoTakenByOther(TenantsError):
+    message = _("This sign-in is for another account, or for an address that you have not confirmed.")
+
+
+class SsoUntried(TenantsError):
+    message = _("Sign in by it once first: nobody would get in if it did not work.")
+
+
 class TeamNameTaken(TenantsError):
     message = _("There is a team with this name already.")
 

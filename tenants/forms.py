@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from django.conf import settings
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import ManagementKey, Organization, Role, Team, User
+from tenants.models import ManagementKey, Organization, Role, SingleSignOn, Team, User
 from tenants.permissions import LABELS, MANAGEMENT_KEY_SCOPES, Permission
 from tenants.queries.teams import teams_outside
 
@@ -42,6 +43,9 @@ class NetworksField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
+
+
+_DOMAIN = re.compile(r"(?=.{3,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 
 class OrganizationForm(forms.ModelForm):
@@ -88,6 +92,49 @@ class InvitationForm(forms.Form):
         help_text=_("What each role allows is written in the documentation. It can be changed later."),
     )
     days = forms.TypedChoiceField(label=_("The link works for"), choices=LIVES, initial="7", coerce=int)
+
+
+class SingleSignOnForm(forms.Form):
+    """An organization's provider. The secret is never shown: left empty, the one that is kept stays."""
+
+    issuer = forms.URLField(
+        label=_("Issuer"), max_length=500, assume_scheme="https", help_text=_("As your provider writes it, exactly.")
+    )
+    client_id = forms.CharField(label=_("Client id"), max_length=255)
+    client_secret = forms.CharField(
+        label=_("Client secret"),
+        max_length=500,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+    domains = forms.CharField(
+        label=_("Mail domains"), help_text=_("Whose addresses may come in, separated by commas: example.com")
+    )
+    default_role = forms.ChoiceField(
+        label=_("Role of newcomers"), choices=[(role.value, role.label) for role in Role if role is not Role.OWNER]
+    )
+
+    def __init__(self, *args: Any, kept: SingleSignOn | None, **kwargs: Any) -> None:
+        if kept is not None:
+            kwargs["initial"] = {
+                "issuer": kept.issuer,
+                "client_id": kept.client_id,
+                "domains": ", ".join(kept.domains),
+                "default_role": kept.default_role,
+            }
+        super().__init__(*args, **kwargs)
+        secret = self.fields["client_secret"]
+        secret.required = kept is None
+        if kept is not None:
+            secret.help_text = _("Leave it empty to keep the one there is. It is stored encrypted and never shown.")
+
+    def clean_domains(self) -> list[str]:
+        """Return the domains as a list."""
+        domains = [part.strip().lower().lstrip("@") for part in self.cleaned_data["domains"].split(",")]
+        wrong = [domain for domain in domains if domain and not _DOMAIN.fullmatch(domain)]
+        if wrong or not any(domains):
+            raise forms.ValidationError(_("Write domains such as example.com, separated by commas."))
+        return [domain for domain in domains if domain]
 
 
 class MemberFilter(forms.Form):

@@ -13,6 +13,7 @@ from tenants.views import (
     person_deletion,
     security,
     sessions,
+    single_sign_on,
     teams,
 )
 
@@ -64,6 +65,11 @@ urlpatterns = [
     path("o/<slug:slug>/settings/", organizations.organization_settings, name="organization_settings"),
     path("o/<slug:slug>/settings/ownership/", ownership.ownership, name="ownership"),
     path("o/<slug:slug>/ownership/", ownership.ownership_answer, name="ownership_answer"),
+    path("sso/callback/", single_sign_on.callback, name="sso_callback"),
+    path("sso/link/", single_sign_on.link, name="sso_link"),
+    path("sso/<slug:slug>/", single_sign_on.start, name="sso"),
+    path("o/<slug:slug>/security/sign-on/", single_sign_on.single_sign_on, name="single_sign_on"),
+    path("o/<slug:slug>/security/sign-on/change/", single_sign_on.single_sign_on_change, name="single_sign_on_change"),
     path("o/<slug:slug>/security/", security.security, name="security"),
     path("o/<slug:slug>/security/second-factor/", security.second_factor, name="security_second_factor"),
     path("o/<slug:slug>/audit/", audit.audit_events, name="audit_events"),

@@ -2,7 +2,7 @@ from django.urls import path
 
 from tenants.api.audit import AuditChainView, AuditEventExportView, AuditEventListView
 from tenants.api.management_keys import CurrentKeyView, EndCurrentGraceView, RevokeCurrentView, RotateCurrentView
-from tenants.api.organization import OrganizationView
+from tenants.api.organization import OrganizationView, SingleSignOnView
 from tenants.api.people import (
     InvitationListView,
     InvitationResendView,
@@ -20,6 +20,8 @@ urlpatterns = [
     path("management_keys/current/end_grace", EndCurrentGraceView.as_view()),
     path("management_keys/current/revoke", RevokeCurrentView.as_view()),
     path("organization", OrganizationView.as_view()),
+    path("organization", OrganizationView.as_view()),
+    path("single_sign_on", SingleSignOnView.as_view()),
     path("members", MemberListView.as_view()),
     path("members/<uuid:membership_id>", MemberView.as_view()),
     path("invitations", InvitationListView.as_view()),

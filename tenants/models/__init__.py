@@ -6,6 +6,7 @@ from tenants.models.organizations import Membership, Organization, Role, Team, W
 from tenants.models.outbox import MailStatus, OutboxMail
 from tenants.models.ownership import OwnershipOffer
 from tenants.models.retired_secrets import OldSecret, RetiredKeySecret
+from tenants.models.single_sign_on import Identity, SingleSignOn
 from tenants.models.tenant import TenantModel
 from tenants.models.users import User
 
@@ -14,6 +15,7 @@ __all__ = [
     "AuditCheck",
     "AuditEvent",
     "IdempotencyRecord",
+    "Identity",
     "Invitation",
     "MailStatus",
     "ManagementKey",
@@ -24,6 +26,7 @@ __all__ = [
     "OwnershipOffer",
     "RetiredKeySecret",
     "Role",
+    "SingleSignOn",
     "Team",
     "TenantModel",
     "User",

@@ -39,6 +39,8 @@ class Organization(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # Members without a second factor are led to set one up, and see nothing until then.
     requires_second_factor = models.BooleanField(default=False)
+    # Members other than owners come in by the organization's own provider.
+    requires_single_sign_on = models.BooleanField(default=False)
     # Since when staff let nothing be spent or changed here.
     frozen_at = models.DateTimeField(null=True, editable=False)
     # Between these two every call is refused, and the deletion can be undone.

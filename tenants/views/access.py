@@ -13,12 +13,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, resolve_url
 from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from tenants.actors import Actor, user_actor
 from tenants.client_ip import client_ip
-from tenants.models import Membership, Organization, User
+from tenants.confined import confined_to, passed_sso
+from tenants.models import Membership, Organization, Role, User
 from tenants.permissions import Permission, permissions_of
 from tenants.queries.memberships import membership_by_slug
 from tenants.queries.second_factor import has_second_factor
@@ -47,8 +49,10 @@ def console_page(
 
     Nobody signed in: to the sign-in page. Not a member: 404, the same as for an organization that does not exist.
     A role without the permission: 403. Where the organization requires a second factor, who has none is led to set one
-    up. While the organization is being deleted only pages that say `while_closing` are there; the others lead to the
-    page that tells so.
+    up, and where it requires its own provider, who has not come by it is led there; a session that the provider opened
+    (`tenants.confined`) is asked for no second factor, sees this organization alone, and may do nothing that only
+    owners may. While the organization is being deleted only pages that say `while_closing` are there; the others lead
+    to the page that tells so.
     """
     needed = Permission(permission)
 
@@ -58,11 +62,20 @@ def console_page(
             if not request.user.is_authenticated:
                 return to_sign_in(request)
             membership, permissions = _standing(request, slug)
-            if membership.organization.requires_second_factor and not has_second_factor(membership.user_id):
+            confined = confined_to(request)
+            if confined is not None and confined != str(membership.organization_id):
+                raise Http404
+            if _must_come_by_provider(request, membership):
+                return _redirect(request, f"{reverse('sso', args=[slug])}?{urlencode({'next': request.path})}")
+            if (
+                membership.organization.requires_second_factor
+                and confined is None
+                and not has_second_factor(membership.user_id)
+            ):
                 return _to_second_factor(request, membership.organization)
             if membership.organization.deletion_requested_at is not None and not while_closing:
                 return _redirect(request, reverse("closing", args=[slug]))
-            if needed not in permissions:
+            if needed not in permissions or (confined is not None and needed is Permission.ORGANIZATION_OWN):
                 raise PermissionDenied
             request.membership = membership  # type: ignore[attr-defined]
             request.organization = membership.organization  # type: ignore[attr-defined]
@@ -79,6 +92,17 @@ def console_page(
         return guarded
 
     return decorate
+
+
+def _must_come_by_provider(request: HttpRequest, membership: Membership) -> bool:
+    """Return whether a member has yet to come in by the organization's provider. Owners need not: it may be broken."""
+    organization = membership.organization
+    return (
+        organization.requires_single_sign_on
+        and membership.role != Role.OWNER
+        and membership.user_id == request.user.pk
+        and not passed_sso(request, organization.id)
+    )
 
 
 def _standing(request: HttpRequest, slug: str) -> tuple[Membership, frozenset[Permission]]:

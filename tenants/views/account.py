@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from tenants.adapter import set_language_cookie
+from tenants.confined import confined_to
 from tenants.forms import ProfileForm
 from tenants.models import User
 from tenants.queries.memberships import memberships_of
@@ -24,6 +25,8 @@ from tenants.queries.second_factor import has_second_factor
 def home(request: HttpRequest) -> HttpResponse:
     """Lead a person to their first organization, or to opening one."""
     memberships = memberships_of(cast(User, request.user).id)
+    if (only := confined_to(request)) is not None:
+        memberships = [membership for membership in memberships if str(membership.organization_id) == only]
     if not memberships:
         return redirect("organization_new")
     return redirect("overview", memberships[0].organization.slug)

@@ -14,7 +14,7 @@ from django.db.models import NOT_PROVIDED, Field, Model
 
 from billing.models import Account, Entry, Hold, SubToken, Transfer
 from tenants.identifiers import new_id
-from tenants.models import Invitation, Organization, TenantModel
+from tenants.models import Invitation, Organization, SingleSignOn, TenantModel
 from tests.factories.tenants import make_user
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -95,6 +95,7 @@ class Rows:
 VALUES: dict[type[Model], Callable[[Rows], dict[str, Any]]] = {
     Account: lambda rows: {"kind": "sub_token", "parent_id": _wallet(rows).pk},
     Invitation: lambda rows: {"role": "viewer"},
+    SingleSignOn: lambda rows: {"default_role": "viewer"},
     SubToken: lambda rows: {"account_id": rows.make(Account).pk},
     Hold: lambda rows: {
         "status": "captured",
