@@ -49,7 +49,7 @@ def reclaim_all(*, account_id: uuid.UUID, revoke: bool, actor: Actor, now: datet
             raise NotNested("What the wallet has hangs below nothing that it could go back to.")
         funding_id, path = way_from(top.parent)
         accounts = lock_whatever(lambda: {funding_id, *path, *places_below(account_id)})
-        below = {id_: accounts[id_] for id_ in places_below(account_id)}
+        below = {id_: accounts[id_] for id_ in places_below(account_id) if id_ in accounts}
         places = places_above(accounts)
         funding = accounts[funding_id]
         drafts = [
