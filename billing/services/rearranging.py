@@ -98,7 +98,11 @@ def rearrange(
 
 
 def preview(*, account_id: uuid.UUID, changes: Mapping[uuid.UUID, int], actor: Actor, now: datetime) -> Arrangement:
-    """Return what `rearrange` would do now, to the thousandth: it is done, and undone. Raises what it raises."""
+    """Return what `rearrange` would do now, to the thousandth: it is done, and undone. Raises what it raises.
+
+    Lock no accounts afterwards in the same transaction: whoever waited for one of the undone locks waits, first in its
+    queue, for the transaction's end by now, and the two would wait for each other.
+    """
     with transaction.atomic():
         arrangement = rearrange(account_id=account_id, changes=changes, actor=actor, now=now)
         transaction.set_rollback(True)

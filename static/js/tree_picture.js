@@ -55,12 +55,12 @@ for (const element of document.querySelectorAll("[data-tree]")) {
     const font = { fontFamily: "Inter, sans-serif", fontSize: 12 };
     const rings = {
       type: "sunburst",
-      radius: ["34%", "96%"],
+      radius: ["36%", "98%"],
       sort: "desc",
       nodeClick: false,
       emphasis: { focus: "ancestor" },
       itemStyle: { ...border, borderRadius: 3 },
-      label: { ...font, minAngle: 14, rotate: "tangential", overflow: "truncate", width: 72 },
+      label: { ...font, minAngle: 24, rotate: "tangential", overflow: "truncate", width: 72 },
     };
     const boxes = {
       type: "treemap",
@@ -93,7 +93,7 @@ for (const element of document.querySelectorAll("[data-tree]")) {
       true,
     );
     sum.hidden = form !== "rings" && any;
-    sum.textContent = `${tokens(spec.root[measure])} ${spec.unit}`;
+    sum.textContent = `${tokens(Math.floor(spec.root[measure] / 1000) * 1000)} ${spec.unit}`;
   }
 
   chart.on("click", ({ data }) => {
