@@ -104,19 +104,27 @@ def field(bound: BoundField, **attributes: Any) -> dict[str, Any]:
     """Render a form field with its label, hint and errors; `attributes` go to the control (`rows=3`, `data_x="y"`)."""
     widget = bound.field.widget
     is_checkbox = isinstance(widget, forms.CheckboxInput)
+    is_group = isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect)
     css = "form-check-input" if is_checkbox else "form-control"
-    if isinstance(widget, forms.Select) and not isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
+    if isinstance(widget, forms.Select) and not is_group:
         css = "form-select"
-    described = [
-        f"{bound.id_for_label}-{part}" for part, there in (("hint", bound.help_text), ("error", bound.errors)) if there
-    ]
+    # A group of boxes has a name of its own; each box has its label.
+    name = bound.auto_id if is_group else bound.id_for_label
+    described = [f"{name}-{part}" for part, there in (("hint", bound.help_text), ("error", bound.errors)) if there]
     attrs: dict[str, Any] = {name.replace("_", "-"): value for name, value in attributes.items()}
     attrs["class"] = " ".join(filter(None, [widget.attrs.get("class"), css, "is-invalid" if bound.errors else ""]))
     if described:
         attrs["aria-describedby"] = " ".join(described)
     if bound.errors:
         attrs["aria-invalid"] = "true"
-    return {"bound": bound, "control": bound.as_widget(attrs=attrs), "is_checkbox": is_checkbox}
+    context = {
+        "bound": bound,
+        "is_checkbox": is_checkbox,
+        "is_group": is_group,
+        "described_by": " ".join(described),
+        "name": name,
+    }
+    return context if is_group else context | {"control": bound.as_widget(attrs=attrs)}
 
 
 @register.inclusion_tag("components/chart.html")
