@@ -21,6 +21,7 @@ CONSOLE = [
     "/sub-tokens/",
     "/sub-tokens/new/",
     "/sub-tokens/lookup/",
+    "/limits/",
     "/grants/",
     "/ledger/",
     "/usage/",
@@ -45,6 +46,7 @@ CONSOLE = [
     "/webhooks/new/",
     "/audit/",
     "/security/",
+    "/security/sign-on/",
 ]
 ACCOUNT = [
     "/account/",
@@ -59,7 +61,7 @@ ACCOUNT = [
 ]
 STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/deeds/"]
 # A list, and the link to one of what it lists.
-ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a") | {
+ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys", "limits"), "main tbody a") | {
     "splitting": ".share-name a",
 }
 # One of the staff's organizations, and what hangs below it.
