@@ -8,15 +8,19 @@ SHA-256 is stored: with 190 random bits there is nothing to guess, so a slow has
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 import zlib
 from enum import StrEnum
+from typing import Any
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 32
 CHECKSUM_LENGTH = 6
 SHOWN_LENGTH = 12
+# What people may be shown of a secret, and then too much of it.
+_WHOLE_SECRET = re.compile(r"((?:ts[km]_|whsec_|[sr]k_(?:live|test)_)[0-9A-Za-z]{8})[0-9A-Za-z+/=_\-]{8,}")
 
 
 class SecretKind(StrEnum):
@@ -50,6 +54,20 @@ def hash_secret(secret: str) -> str:
 def shown_prefix(secret: str) -> str:
     """Return the beginning of a secret, by which people tell their credentials apart."""
     return secret[:SHOWN_LENGTH]
+
+
+def without_secrets(value: Any) -> Any:
+    """Return text, and whatever is in lists and mappings, with every whole secret in it cut short: ours and Stripe's.
+
+    What people type lands in names, reasons and headers; some day somebody pastes a secret there.
+    """
+    if isinstance(value, str):
+        return _WHOLE_SECRET.sub(r"\1…", value)
+    if isinstance(value, dict):
+        return {name: without_secrets(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(item) for item in value]
+    return value
 
 
 def _checksum(body: str) -> str:

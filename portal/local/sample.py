@@ -38,7 +38,7 @@ def not_ready(base_url: str) -> str | None:
 
 
 def run(demo: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Send the sample, print what it found, what it cost and what is left, and verify the ledger. Raises Failure."""
+    """Send the sample; print what it found and cost and what is left; verify ledger and audit log. Raises Failure."""
     sub_token = demo["sub_tokens"][0]
     before = _available(demo["base_url"], sub_token["secret"])
     started = time.monotonic()
@@ -59,7 +59,8 @@ def run(demo: Mapping[str, Any], env: Mapping[str, str]) -> None:
             f"The sample job missed {missed} of the board's defects: the model's file or the engine is not right."
         )
     _check_bill(answer, before, _available(demo["base_url"], sub_token["secret"]))
-    _verify_ledger(env)
+    _verify(env, "ledger_verify", "The ledger does not add up")
+    _verify(env, "audit_verify", "The audit log is not whole")
 
 
 def _compare(predictions: list[dict[str, Any]], truth: list[dict[str, Any]]) -> int:
@@ -109,14 +110,14 @@ def _check_bill(answer: dict[str, Any], before: Decimal, after: Decimal) -> None
         )
 
 
-def _verify_ledger(env: Mapping[str, str]) -> None:
+def _verify(env: Mapping[str, str], command: str, refusal: str) -> None:
     result = subprocess.run(  # noqa: S603 our own command
-        python("manage.py", "ledger_verify"), env=dict(env), capture_output=True, text=True, check=False
+        python("manage.py", command), env=dict(env), capture_output=True, text=True, check=False
     )
     for line in result.stdout.splitlines():
         say(f"  {line}")
     if result.returncode:
-        raise Failure(f"The ledger does not add up: {result.stderr.strip() or 'see the lines above'}")
+        raise Failure(f"{refusal}: {result.stderr.strip() or 'see the lines above'}")
 
 
 def _available(base_url: str, secret: str) -> Decimal:

@@ -16,10 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
-from billing.models import Hold, Transfer
+from billing.models import Hold, Transfer, WebhookDelivery
 from billing.queries.balances import organization_balance
 from billing.services.corrections import reverse_transfer
 from billing.services.grants import give_tokens
+from billing.services.webhooks import resend
 from detection.models import Job
 from detection.services import interventions
 from portal.staff.forms import GrantForm, ReasonForm
@@ -257,6 +258,32 @@ class ResendMail(Act):
         return _("The mail to %(recipient)s waits to be sent.") % {"recipient": mail.recipient}
 
 
+class ResendWebhook(Act):
+    title = lazy("Send an event to a webhook again")
+    button = lazy("Send again")
+    danger = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        delivery = self.target(WebhookDelivery)
+        return [
+            _("1 event (%(event)s) goes to the endpoint again, after %(attempts)d attempts.")
+            % {"event": delivery.event_type, "attempts": delivery.attempts}
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        delivery = self.target(WebhookDelivery)
+        with organization_scope(self.organization.id):
+            resend(delivery_id=delivery.id, actor=doing.actor, now=doing.now)
+            audit.record(
+                action="webhook.resent_by_staff",
+                target_kind="webhook_delivery",
+                target_id=delivery.id,
+                after={"event": delivery.event_type},
+                **doing.facts,
+            )
+        return _("The event waits to be sent.")
+
+
 ACTS: dict[str, type[Act]] = {
     "grant": Grant,
     "reverse": Reverse,
@@ -266,4 +293,5 @@ ACTS: dict[str, type[Act]] = {
     "requeue-job": RequeueJob,
     "cancel-job": CancelJob,
     "resend-mail": ResendMail,
+    "resend-webhook": ResendWebhook,
 }

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
-from billing.enums import AccountKind, HoldStatus
-from billing.models import Account, Hold, Lot
+from billing.enums import HoldStatus
+from billing.models import Hold, Lot, WebhookDelivery
 from detection.enums import JobStatus
 from detection.models import Job
 from tenants.actors import ActorKind
@@ -135,11 +135,10 @@ def last_jobs(organization_id: uuid.UUID, limit: int = 20) -> list[Job]:
     return list(found.select_related("model_version__model", "sub_token").order_by("-id")[:limit])
 
 
-def last_event_at(organization_id: uuid.UUID) -> datetime | None:
-    """Return when something was last recorded in an organization's log."""
-    found = AuditEvent.objects.filter(organization_id=organization_id)
-    moment: datetime | None = found.aggregate(last=Max("created_at"))["last"]
-    return moment
+def last_deliveries(organization_id: uuid.UUID, limit: int = 20) -> list[WebhookDelivery]:
+    """Return the latest events to an organization's webhooks, with their endpoints."""
+    found = WebhookDelivery.objects.filter(organization_id=organization_id).select_related("endpoint")
+    return list(found.order_by("-id")[:limit])
 
 
 def _owned(ids: list[uuid.UUID]) -> dict[uuid.UUID, tuple[int, int]]:
@@ -152,8 +151,3 @@ def _owned(ids: list[uuid.UUID]) -> dict[uuid.UUID, tuple[int, int]]:
             [ids],
         )
         return {organization_id: (posted, held) for organization_id, posted, held in cursor.fetchall()}
-
-
-def wallet_exists(organization_id: uuid.UUID) -> bool:
-    """Return whether an organization has a wallet that Tokens can be put into."""
-    return Account.objects.filter(organization_id=organization_id, kind=AccountKind.ORG_WALLET).exists()

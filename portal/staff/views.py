@@ -126,6 +126,7 @@ def organization(request: StaffRequest) -> HttpResponse:
         "jobs": queries.last_jobs(seen.id, LATEST),
         "movements": [movement(transfer, names) for transfer in latest],
         "mails": list(OutboxMail.objects.filter(organization_id=seen.id).order_by("-id")[:LATEST]),
+        "deliveries": queries.last_deliveries(seen.id, LATEST),
         "reversible": REVERSIBLE,
     }
     return _page(request, "staff/organization.html", context)

@@ -16,8 +16,10 @@ from django.utils import translation
 from tenants.api.problems import Problem
 from tenants.identifiers import new_id
 from tenants.origin import answering
+from tenants.secrets import without_secrets
 
 API_PREFIX = "/v1/"
+OF_THE_BODY = ("Content-Type", "Content-Length", "Content-Encoding")
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{8,128}")
 CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 DETAIL_OF_CODE = {
@@ -39,7 +41,8 @@ class RequestId:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         offered = request.headers.get("X-Request-Id", "")
-        request_id = offered if SANE_REQUEST_ID.fullmatch(offered) else str(new_id())
+        sane = SANE_REQUEST_ID.fullmatch(offered) and without_secrets(offered) == offered
+        request_id = offered if sane else str(new_id())
         request.request_id = request_id  # type: ignore[attr-defined]
         with structlog.contextvars.bound_contextvars(request_id=request_id), answering(request):
             response = self.get_response(request)
@@ -59,7 +62,12 @@ class ApiErrors:
             return response
         if response.get("Content-Type", "") == "application/problem+json":
             return response
-        return _problem_response(request, response.status_code)
+        problem = _problem_response(request, response.status_code)
+        # What the middleware between here and there has said to the browser still holds.
+        for name, value in response.items():
+            if name not in OF_THE_BODY:
+                problem.headers.setdefault(name, value)
+        return problem
 
 
 class ApiShortcut:

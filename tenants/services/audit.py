@@ -12,6 +12,7 @@ from tenants.actors import Actor
 from tenants.models import AuditEvent
 from tenants.origin import origin
 from tenants.scope import platform_scope
+from tenants.secrets import without_secrets
 
 SEALED_AT_ONCE = 1000
 
@@ -40,17 +41,17 @@ def record(
         created_at=now,
         actor_kind=actor.kind.value,
         actor_id=actor.id,
-        actor_name=actor.name,
+        actor_name=without_secrets(actor.name),
         ip=actor.ip or came.ip,
-        user_agent=came.user_agent,
+        user_agent=without_secrets(came.user_agent),
         session=came.session,
         request_id=came.request_id,
         action=action,
         target_kind=target_kind,
         target_id=target_id,
-        before=before,
-        after=after,
-        reason=reason,
+        before=without_secrets(before),
+        after=without_secrets(after),
+        reason=without_secrets(reason),
     )
 
 

@@ -87,6 +87,7 @@ ACTIONS: dict[str, Promise] = {
     "job.cancelled": _("Cancelled a job"),
     "hold.released": _("Released a stuck hold"),
     "mail.resent": _("Sent a mail again"),
+    "webhook.resent_by_staff": _("Sent an event to a webhook again, for a reason"),
     "staff.looked": _("Looked at the organization"),
     "staff.looked_as": _("Looked as a member"),
     "staff.impersonation_started": _("Began to look as a member"),

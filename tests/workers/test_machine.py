@@ -87,7 +87,7 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tasks, "forget_old_answers", lambda now: None)
     monkeypatch.setattr(tasks, "verify_ledger", verify)
-    monkeypatch.setattr(tasks, "verify_audit", lambda now: AuditReport(1, 9, 2, {"beta": None}))
+    monkeypatch.setattr(tasks, "verify_audit", lambda now, each: AuditReport(1, 9, 2, {"beta": None}))
     with structlog.testing.capture_logs() as logs:
         tasks.nightly()
         assert begun.wait(10)
