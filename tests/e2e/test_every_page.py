@@ -61,8 +61,9 @@ ACCOUNT = [
 ]
 STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/deeds/"]
 # A list, and the link to one of what it lists.
-ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys", "limits"), "main tbody a") | {
+ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a") | {
     "splitting": ".share-name a",
+    "limits": "main tbody td.end a",
 }
 # One of the staff's organizations, and what hangs below it.
 STAFF_ONE = ["", "audit/", "acts/grant/", "acts/freeze/"]
