@@ -144,3 +144,15 @@ class AddressRefused(AlertError):
 
 class TooManyEndpoints(AlertError):
     """An organization has a bounded number of webhook endpoints."""
+
+
+class StatementOff(Exception):
+    """A statement does not reconcile, so it is not given out.
+
+    `differences` are what is off, what the entries say, and what is kept beside them (mtok).
+    """
+
+    def __init__(self, differences: list[tuple[str, int, int]]) -> None:
+        said = "; ".join(f"{name}: {entries} mtok by the entries, {kept} kept" for name, entries, kept in differences)
+        super().__init__(f"This statement does not reconcile and is not given out. {said}.")
+        self.differences = differences

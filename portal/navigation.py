@@ -54,6 +54,7 @@ SECTIONS = (
             Page("usage", _("Usage"), "chart-bar", P.CALLS_VIEW, "cost attribution tags teams models report"),
             Page("calls", _("Calls"), "list-details", P.CALLS_VIEW, "jobs requests history log"),
             Page("alerts", _("Alerts"), "bell", P.ALERTS_VIEW, "notifications inbox levels mute digest"),
+            Page("statement", _("Statement"), "report", P.LEDGER_VIEW, "month end reconciliation pdf finance invoice"),
             Page("forecast", _("Forecast"), "trending-down", P.GRANTS_VIEW, "runway runs out burn pace"),
         ),
     ),

@@ -33,6 +33,7 @@ from billing.api.sub_token_life import (
     RotateView,
     SuspendView,
 )
+from billing.api.statements import StatementView
 from billing.api.sub_tokens import AllocateView, ReclaimView, SubTokenListView, SubTokenView
 from billing.api.teams import TeamListView, TeamView
 from billing.api.webhooks import (
@@ -58,6 +59,7 @@ urlpatterns = [
     path("balance", BalanceView.as_view()),
     path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
+    path("statements", StatementView.as_view()),
     path("ledger/transfers", TransferListView.as_view()),
     path("limits", LimitListView.as_view()),
     path("limits/<uuid:account_id>", LimitView.as_view()),

@@ -8,6 +8,7 @@ from billing.views.balance import balance_pill
 from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
 from billing.views.ledger import ledger, ledger_csv
+from billing.views.statements import statement_csv_file, statement_page, statement_pdf_file
 
 ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
 ENDPOINT = "o/<slug:slug>/webhooks/<uuid:endpoint_id>/"
@@ -17,6 +18,9 @@ urlpatterns = [
     path("o/<slug:slug>/balance/", balance_pill, name="balance_pill"),
     path("o/<slug:slug>/forecast/", forecast_page, name="forecast"),
     path("o/<slug:slug>/forecast.csv", forecast_csv, name="forecast_csv"),
+    path("o/<slug:slug>/statement/", statement_page, name="statement"),
+    path("o/<slug:slug>/statement.csv", statement_csv_file, name="statement_csv"),
+    path("o/<slug:slug>/statement.pdf", statement_pdf_file, name="statement_pdf"),
     path("o/<slug:slug>/ledger/", ledger, name="ledger"),
     path("o/<slug:slug>/ledger.csv", ledger_csv, name="ledger_csv"),
     path("o/<slug:slug>/limits/", limits.limits, name="limits"),

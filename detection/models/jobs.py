@@ -12,6 +12,9 @@ from tenants.models.tenant import tenant_key
 class Job(TenantModel):
     """One image to be looked at: the queue, the call log and the bill in one row.
 
+    The table is partitioned by the week that its ids were made in (docs/adr/0008); a range of ids, see
+    tenants.identifiers.first_id_at, is what keeps a query out of the other weeks.
+
     Only detection/services changes it. `price_mtok` is what the hold took, `charged_mtok` what was captured in the end.
     A running job belongs to `worker` until `lease_expires_at`; each claim adds one to `attempts`.
     """
@@ -70,11 +73,6 @@ class Job(TenantModel):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["organization", "sub_token", "idempotency_key"],
-                condition=Q(idempotency_key__isnull=False),
-                name="job_idempotency_key_once",
-            ),
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="job_status_known"),
             models.CheckConstraint(
                 condition=Q(charged_mtok__gte=0) & Q(charged_mtok__lte=F("price_mtok")), name="job_charge_within_price"
@@ -94,6 +92,32 @@ class Job(TenantModel):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class IdempotentCall(TenantModel):
+    """Which call an idempotency key made. Calls are partitioned by id, so their own rows cannot keep a key unique."""
+
+    # See Job.organization.
+    organization = models.ForeignKey(
+        "tenants.Organization",
+        on_delete=models.PROTECT,
+        db_column="org_id",
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    sub_token = tenant_key("billing.SubToken", db_index=False)
+    key = models.CharField(max_length=255)
+    job_id = models.UUIDField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "sub_token", "key"], name="idempotent_call_once")
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotent_call_by_age")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class FairShareClock(TenantModel):

@@ -53,9 +53,12 @@ LOOSE_IDS = {
     "billing_alertmute.subject_id": "what an alert is about",
     "billing_webhookdelivery.event_id": "an alert, or the test that somebody sent",
     "detection_job.hold_id": "the hold that pays for it, made in the same statement before it",
+    "detection_idempotentcall.job_id": "the call that it made, which goes with its week",
 }
 # Functions that pass the wall on purpose: the question comes before the scope is known.
 DEFINER_FUNCTIONS = {
+    "detection_make_partitions": "makes tables, which the role that runs the portal may not",
+    "detection_drop_partition": "drops tables, which the role that runs the portal may not",
     "tenants_management_key_by_hash": "who asks with this secret?",
     "tenants_seal_audit": "the seal of an event: no role but the owner may write it, once",
     "tenants_retired_key_secret_by_hash": "until when does this secret work?",
