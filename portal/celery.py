@@ -36,7 +36,7 @@ def _every(seconds: float, task: str) -> dict[str, object]:
 app = Celery(
     "tokensight",
     broker=broker_url(settings.REDIS_URL),
-    include=["billing.tasks", "portal.tasks", "tenants.tasks", "workers.tasks"],
+    include=["billing.tasks", "detection.tasks", "portal.tasks", "tenants.tasks", "workers.tasks"],
 )
 # Also for threads other than the one that imports this.
 app.set_default()
@@ -60,6 +60,7 @@ app.conf.update(
     beat_schedule={
         "maintain": _every(2.0, "workers.maintain"),
         "expire": _every(60.0, "workers.expire"),
+        "keep-partitions": _every(600.0, "detection.keep_partitions"),
         "send-mail": _every(5.0, "tenants.send_mail"),
         "warn-of-expiring-grants": _every(600.0, "billing.warn_of_expiring_grants"),
         "remind-of-ends": _every(60.0, "billing.remind_of_ends"),

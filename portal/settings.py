@@ -99,6 +99,9 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "tenants.api.middleware.ApiShortcut",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Pages only: what holds a secret for an hour to come (the CSRF token) is masked anew in each answer, and Django pads
+    # what it compresses by a random length, so that the length tells nothing. The API is answered before.
+    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

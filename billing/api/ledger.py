@@ -70,16 +70,17 @@ class TransferListView(BillingView):
         """List every movement of Tokens, newest first, each with its entries. Scope `ledger.view`."""
         found = transfers(
             management_credential(request).organization_id,
-            account_id=_parsed(request, "account", uuid.UUID, "the id of an account"),
-            kind=_parsed(request, "kind", TransferKind, "a kind of transfer"),
-            since=_parsed(request, "from", read_moment, "a time (RFC 3339)"),
-            until=_parsed(request, "to", read_moment, "a time (RFC 3339)"),
+            account_id=parsed(request, "account", uuid.UUID, "the id of an account"),
+            kind=parsed(request, "kind", TransferKind, "a kind of transfer"),
+            since=parsed(request, "from", read_moment, "a time (RFC 3339)"),
+            until=parsed(request, "to", read_moment, "a time (RFC 3339)"),
         )
         page = paginate(request, found)
         return Response(page.answer(TransferAnswer(page.rows, many=True).data))
 
 
-def _parsed(request: Request, name: str, parse: Any, what: str) -> Any:
+def parsed(request: Request, name: str, parse: Any, what: str) -> Any:
+    """Return what a parameter says, None where it is not given. Raises Problem `validation_error`."""
     text = request.query_params.get(name)
     if text is None:
         return None

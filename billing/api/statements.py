@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.http import HttpResponse
 from django.utils import timezone
@@ -14,9 +15,8 @@ from rest_framework.response import Response
 
 from billing.api.fields import TokensField
 from billing.api.problems import BillingView, invalid
-from billing.queries.statements import Statement, statement
+from billing.queries.statements import Statement, last_month, read_month, statement
 from billing.statement_files import statement_pdf, statement_rows
-from billing.views.statements import last_month, read_month
 from tenants.api.management import management_credential, permitted
 from tenants.api.problems import Problem
 from tenants.api.schema import READING, problems
@@ -30,7 +30,7 @@ FORMATS = ("json", "csv", "pdf")
 class LineAnswer(serializers.Serializer):
     """What came in and went out by transfers of one kind."""
 
-    kind = serializers.CharField(help_text="a kind of transfer, or `drawn`: taken from accounts above and spent at once")
+    kind = serializers.CharField(help_text="a kind of transfer, or `drawn`: taken from accounts above and spent")
     in_tokens = TokensField(source="in_mtok")
     out_tokens = TokensField(source="out_mtok")
 
@@ -100,7 +100,7 @@ class StatementView(BillingView):
         },
     )
     @permitted(Permission.LEDGER_VIEW)
-    def get(self, request: Request) -> Response | HttpResponse:
+    def get(self, request: Request) -> Any:
         """Show what there was at the month's beginning, what came in and went out, and what is left. UTC.
 
         Opening and movements are summed from the ledger's entries, and the closing must be what the balances say and
@@ -115,7 +115,7 @@ class StatementView(BillingView):
             raise Problem("conflict", "This statement does not reconcile with the ledger and is not given out.")
         name = f"statement-{found.month:%Y-%m}"
         if wanted == "csv":
-            return csv_response(f"{name}.csv", list(statement_rows(found)))  # type: ignore[return-value]
+            return csv_response(f"{name}.csv", list(statement_rows(found)))
         if wanted == "pdf":
             headers = {"Content-Disposition": f'attachment; filename="{name}.pdf"'}
             return HttpResponse(statement_pdf(found), content_type="application/pdf", headers=headers)

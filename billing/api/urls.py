@@ -10,6 +10,7 @@ from billing.api.alerts import (
     MuteView,
 )
 from billing.api.balance import BalanceView, GrantListView
+from billing.api.exports import EntryExportView
 from billing.api.forecast import ForecastView
 from billing.api.ledger import TransferListView
 from billing.api.limits import LimitListView, LimitView
@@ -24,6 +25,7 @@ from billing.api.pools import (
     TeamReclaimAllView,
     TeamReclaimView,
 )
+from billing.api.statements import StatementView
 from billing.api.sub_token_life import (
     BulkView,
     EndGraceView,
@@ -33,7 +35,6 @@ from billing.api.sub_token_life import (
     RotateView,
     SuspendView,
 )
-from billing.api.statements import StatementView
 from billing.api.sub_tokens import AllocateView, ReclaimView, SubTokenListView, SubTokenView
 from billing.api.teams import TeamListView, TeamView
 from billing.api.webhooks import (
@@ -60,6 +61,7 @@ urlpatterns = [
     path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
     path("statements", StatementView.as_view()),
+    path("ledger/entries/export", EntryExportView.as_view()),
     path("ledger/transfers", TransferListView.as_view()),
     path("limits", LimitListView.as_view()),
     path("limits/<uuid:account_id>", LimitView.as_view()),

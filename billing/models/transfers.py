@@ -28,6 +28,10 @@ class Transfer(TenantModel):
         ]
         indexes = [
             models.Index(fields=["reverses"], condition=Q(reverses__isnull=False), name="transfer_reversal"),
+            # The few that are looked for among the many captures.
+            models.Index(
+                fields=["organization", "id"], condition=~Q(kind=TransferKind.CAPTURE), name="transfer_but_captures"
+            ),
         ]
 
     def __str__(self) -> str:

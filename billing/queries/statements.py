@@ -3,8 +3,8 @@
     opening + what came in - what went out = closing
 
 Opening and movements are summed from the entries; the closing that they lead to is held against the balances as they
-are kept, less the entries since, and the captures against what the captures themselves wrote into the day's burn. All is
-read in one statement, in the scope of the caller's transaction.
+are kept, less the entries since, and the captures against what the captures themselves wrote into the day's burn. All
+is read in one statement, in the scope of the caller's transaction.
 
 A team's accounts are its pool, everything below it, and its sub-tokens. Movements among them cancel out. What its
 sub-tokens draw on accounts above, because they have no Tokens of their own, comes in and is spent in the same moment.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -41,7 +42,8 @@ WITH RECURSIVE mine AS (
     SELECT kind, sum(amount_mtok) AS net
     FROM entry GROUP BY kind, CASE WHEN kind = 'capture' THEN NULL ELSE transfer_id END
 ), line AS (
-    SELECT kind, coalesce(sum(net) FILTER (WHERE net > 0), 0) AS came, coalesce(-sum(net) FILTER (WHERE net < 0), 0) AS went
+    SELECT kind, coalesce(sum(net) FILTER (WHERE net > 0), 0) AS came,
+           coalesce(-sum(net) FILTER (WHERE net < 0), 0) AS went
     FROM moved WHERE net <> 0 GROUP BY kind
 ), burn AS (
     SELECT account.id, account.label, account.draws_outside, sum(d.captured_mtok) AS mtok, sum(d.captures) AS captures
@@ -127,6 +129,20 @@ class Statement:
 
 
 DRAWN = "drawn"
+_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])", re.ASCII)
+
+
+def read_month(text: str) -> dt.date:
+    """Return the first day of a month such as 2026-10. Raises ValueError."""
+    found = _MONTH.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return dt.date(int(found[1]), int(found[2]), 1)
+
+
+def last_month(now: dt.datetime) -> dt.date:
+    """Return the first day of the last month (UTC) that is over."""
+    return (now.astimezone(dt.UTC).date().replace(day=1) - dt.timedelta(days=1)).replace(day=1)
 
 
 def statement(

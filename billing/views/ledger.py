@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -16,16 +14,16 @@ from django.utils.translation import gettext_lazy
 
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, Entry, Transfer
+from billing.queries.exports import entry_rows
 from billing.queries.ledger import last_check, transfers
 from tenants.actors import PLATFORM, ActorKind
 from tenants.days import DayField
+from tenants.named import NamedRowField
 from tenants.queries.actors import actor_names
-from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
 
 PAGE = 25
-CSV_BATCH = 500
 
 
 class LedgerFilter(forms.Form):
@@ -34,16 +32,12 @@ class LedgerFilter(forms.Form):
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"), required=False, choices=[("", gettext_lazy("All")), *TransferKind.choices]
     )
-    account = forms.ModelChoiceField(
-        label=gettext_lazy("Account"), required=False, queryset=Account.objects.none(), empty_label=gettext_lazy("All")
+    account = NamedRowField(
+        Account.objects.exclude(kind__in=SYSTEM_KINDS), by="label", label=_("Account"), required=False
     )
     since = DayField(label=gettext_lazy("From"), required=False)
     until = DayField(label=gettext_lazy("To"), required=False)
     cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["account"].queryset = Account.objects.exclude(kind__in=SYSTEM_KINDS).order_by("kind", "label")  # type: ignore[attr-defined]
 
     def criteria(self) -> dict[str, Any]:
         """Return the arguments of `billing.queries.ledger.transfers`; what is not valid is left out."""
@@ -109,37 +103,5 @@ def ledger(request: ConsoleRequest) -> HttpResponse:
 def ledger_csv(request: ConsoleRequest) -> HttpResponseBase:
     """Stream the journal as CSV, one line for each entry, with the filters of the page."""
     form = LedgerFilter(request.GET or None)
-    return csv_response(f"ledger-{request.organization.slug}.csv", _csv_rows(request.organization.id, form.criteria()))
-
-
-def _csv_rows(organization_id: uuid.UUID, criteria: dict[str, Any]) -> Iterator[Sequence[Any]]:
-    yield ["time", "transfer", "kind", "account", "account_kind", "grant", "tokens", "reference", "reason", "actor"]
-    cursor: uuid.UUID | None = None
-    while True:
-        # The stream outlives the view and its scope, so each batch opens its own.
-        with organization_scope(organization_id):
-            found = transfers(organization_id, **criteria)
-            batch = list((found.filter(id__lt=cursor) if cursor else found)[:CSV_BATCH])
-        for transfer in batch:
-            for entry in transfer.entries.all():
-                yield [
-                    transfer.created_at.isoformat(),
-                    transfer.id,
-                    transfer.kind,
-                    entry.account,
-                    entry.account.kind,
-                    entry.grant_id,
-                    _decimal(entry.amount_mtok),
-                    transfer.reference,
-                    transfer.reason,
-                    transfer.actor,
-                ]
-        if len(batch) < CSV_BATCH:
-            return
-        cursor = batch[-1].id
-
-
-def _decimal(mtok: int) -> str:
-    sign = "-" if mtok < 0 else ""
-    whole, thousandths = divmod(abs(mtok), 1000)
-    return f"{sign}{whole}.{thousandths:03d}"
+    rows = entry_rows(request.organization.id, **form.criteria())
+    return csv_response(f"ledger-{request.organization.slug}.csv", rows)

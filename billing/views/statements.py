@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -16,27 +16,13 @@ from django.utils.translation import pgettext
 from django.views.decorators.http import require_safe
 
 from billing.errors import StatementOff
-from billing.queries.statements import Statement, statement
+from billing.queries.statements import Statement, last_month, read_month, statement
 from billing.statement_files import line_name, statement_pdf, statement_rows
 from tenants.models import Organization, Team
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
 
 MONTHS = 24
-_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
-
-
-def read_month(text: str) -> date:
-    """Return the first day of a month such as 2026-10. Raises ValueError."""
-    found = _MONTH.fullmatch(text)
-    if found is None:
-        raise ValueError(text)
-    return date(int(found[1]), int(found[2]), 1)
-
-
-def last_month(now: datetime) -> date:
-    """Return the first day of the last month (UTC) that is over."""
-    return (now.astimezone(UTC).date().replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
 class StatementFilter(forms.Form):

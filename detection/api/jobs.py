@@ -25,7 +25,7 @@ from tenants.api.views import ApiView
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
 
-_STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
+STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
 class JobListView(ApiView):
@@ -38,7 +38,7 @@ class JobListView(ApiView):
         summary="List calls, newest first",
         parameters=[
             *PAGE_PARAMETERS,
-            OpenApiParameter("status", OpenApiTypes.STR, enum=_STATUSES),
+            OpenApiParameter("status", OpenApiTypes.STR, enum=STATUSES),
             OpenApiParameter("model", OpenApiTypes.STR),
         ],
         responses={200: schema.JobPage, **schema.problems(401, 403, 422)},
@@ -51,8 +51,8 @@ class JobListView(ApiView):
         owner = owner_of(request, Permission.CALLS_VIEW)
         query = request.query_params
         status = query.get("status")
-        if status is not None and status not in _STATUSES:
-            raise _invalid("status", f"This must be one of {', '.join(_STATUSES)}.")
+        if status is not None and status not in STATUSES:
+            raise invalid("status", f"This must be one of {', '.join(STATUSES)}.")
         with organization_scope(owner.organization_id):
             page = paginate(request, jobs(sub_token_id=owner.sub_token_id, status=status, model=query.get("model")))
         return json_response(page.answer([answers.document(job) for job in page.rows]))
@@ -103,7 +103,8 @@ def _with_remaining(document: dict[str, Any], owner: Owner) -> dict[str, Any]:
     return with_remaining(document, owner.credential) if owner.credential else document
 
 
-def _invalid(name: str, message: str) -> Problem:
+def invalid(name: str, message: str) -> Problem:
+    """Return the problem of one parameter that is not valid."""
     return Problem(
         "validation_error", f"{name} is not valid.", errors={name: [{"message": message, "code": "invalid"}]}
     )

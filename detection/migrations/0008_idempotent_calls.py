@@ -39,6 +39,10 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.subtoken'),
         ),
         migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('status__in', ['failed', 'cancelled'])), fields=['organization', 'id'], name='job_failures'),
+        ),
+        migrations.AddIndex(
             model_name='idempotentcall',
             index=models.Index(fields=['created_at'], name='idempotent_call_by_age'),
         ),

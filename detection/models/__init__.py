@@ -2,4 +2,14 @@ from detection.models.catalogue import Model, ModelVersion
 from detection.models.jobs import FairShareClock, IdempotentCall, Job, VirtualTime
 from detection.models.usage import DailyUsage, HourlyUsage, TagUsage
 
-__all__ = ["DailyUsage", "FairShareClock", "HourlyUsage", "IdempotentCall", "Job", "Model", "ModelVersion", "TagUsage", "VirtualTime"]
+__all__ = [
+    "DailyUsage",
+    "FairShareClock",
+    "HourlyUsage",
+    "IdempotentCall",
+    "Job",
+    "Model",
+    "ModelVersion",
+    "TagUsage",
+    "VirtualTime",
+]

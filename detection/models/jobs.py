@@ -88,6 +88,10 @@ class Job(TenantModel):
             models.Index(fields=["lease_expires_at"], condition=Q(status="running"), name="job_leases"),
             models.Index(fields=["organization", "sub_token", "id"], name="job_log_of_sub_token"),
             models.Index(fields=["organization", "created_at"], name="job_log_by_time"),
+            # The few that are looked for among the many.
+            models.Index(
+                fields=["organization", "id"], condition=Q(status__in=["failed", "cancelled"]), name="job_failures"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,8 +1,12 @@
-"""Room for the calls to come, and an end to those that are no longer kept. The ledger and the days' sums stay for ever."""
+"""Room for the calls to come, and an end to those that are no longer kept.
+
+The ledger and the sums of the days stay for ever.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -17,7 +21,8 @@ AT_ONCE = 5_000
 
 # What is not in a partition goes by its age, a bounded number of rows at a time.
 _FORGET = """
-DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {column} < %s ORDER BY {column} LIMIT {limit}))
+DELETE FROM {table}
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {column} < %s ORDER BY {column} LIMIT {limit}))
 """
 _AGING = (("detection_idempotentcall", "created_at"), ("detection_hourlyusage", "hour"))
 
@@ -47,7 +52,7 @@ def forget_old_calls(*, now: dt.datetime) -> str | None:
     return dropped
 
 
-def _patiently(sql: str, parameters: list[object]) -> object:
+def _patiently(sql: str, parameters: list[Any]) -> Any:
     """Run one of the functions that lock the table of calls; None if somebody held it."""
     try:
         with platform_scope("partitions of calls"), connection.cursor() as cursor:

@@ -24,6 +24,7 @@ from detection.queries.usage import MAX_ROWS, TAG, Narrowed, Span, UsageRow, spa
 from detection.views.usage_charts import TIMES, group_name, usage_chart
 from tenants.days import DayField
 from tenants.models import Team
+from tenants.named import NamedRowField
 from tenants.scope import organization_scope
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
@@ -57,7 +58,7 @@ class UsageFilter(forms.Form):
     team = forms.ModelChoiceField(
         label=_("Team"), required=False, queryset=Team.objects.order_by("name"), empty_label=_("All")
     )
-    sub_token = forms.CharField(label=_("Sub-token"), required=False, max_length=120)
+    sub_token = NamedRowField(SubToken.objects.all(), label=_("Sub-token"), required=False)
     model = forms.ModelChoiceField(
         label=_("Model"), required=False, queryset=Model.objects.order_by("name"), to_field_name="name",
         empty_label=_("All"),
@@ -84,10 +85,7 @@ class UsageFilter(forms.Form):
             self.add_error("also", _("Choose another one here."))
         if {"hour", "tag"} <= set(by):
             self.add_error("also", _("Tags are kept by the day, not by the hour."))
-        found = SubToken.objects.filter(name=chosen["sub_token"]).first() if chosen.get("sub_token") else None
-        if chosen.get("sub_token") and found is None:
-            self.add_error("sub_token", _("There is no sub-token of this name."))
-        return chosen | {"since": since, "until": until, "by": by, "sub_token": found}
+        return chosen | {"since": since, "until": until, "by": by}
 
 
 @console_page("calls.view")

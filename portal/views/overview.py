@@ -17,6 +17,7 @@ from billing.queries.burn import Day, burn_by_account, burn_down, standing
 from billing.queries.ledger import last_check
 from detection.models import Job
 from detection.queries.spending import burn_by_model
+from detection.views.calls import names_of_sub_tokens
 from portal.templatetags.tokensight import token_number
 from tenants.views.access import ConsoleRequest, console_page
 
@@ -30,14 +31,16 @@ def overview(request: ConsoleRequest) -> HttpResponse:
     """Show the organization's overview."""
     now = timezone.now()
     days = burn_down(DAYS, now)
+    jobs = list(Job.objects.select_related("model_version__model").order_by("-id")[:LATEST])
     context = {
         "standing": standing(request.organization.id, now),
         "left_chart": left_chart(days),
         "spent_chart": spent_chart(days),
         "sub_token_chart": sub_token_chart(now),
         "model_chart": model_chart(now),
-        "jobs": Job.objects.select_related("model_version__model").order_by("-id")[:LATEST],
-        "names": dict(SubToken.objects.values_list("id", "name")),
+        "jobs": jobs,
+        "names": names_of_sub_tokens(jobs),
+        "has_sub_tokens": SubToken.objects.exists(),
         "check": last_check(request.organization.id),
         "today_mtok": days[-1].burned_mtok,
     }

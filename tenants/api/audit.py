@@ -11,12 +11,12 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.actors import ActorKind
 from tenants.api.management import ManagementView, management_credential, permitted
+from tenants.api.negotiation import AnyFormat
 from tenants.api.pagination import PAGE_PARAMETERS, paginate
 from tenants.api.problems import Problem
 from tenants.api.schema import READING, page_of, problems
@@ -101,18 +101,10 @@ class AuditEventListView(ManagementView):
         return Response(page.answer([export_line(event) for event in page.rows]))
 
 
-class _Anything(BaseContentNegotiation):
-    """What is streamed has one form, whatever was asked for."""
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
-        """Return the renderer of the problems."""
-        return renderers[0], renderers[0].media_type
-
-
 class AuditEventExportView(ManagementView):
     """The log as one stream."""
 
-    content_negotiation_class = _Anything
+    content_negotiation_class = AnyFormat
 
     @extend_schema(
         operation_id="audit_events_export",

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
+LINES_AT_ONCE = 500
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -30,9 +31,15 @@ def csv_response(filename: str, rows: Iterable[Sequence[Any]]) -> StreamingHttpR
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the file in pieces of many lines: each piece is compressed and sent by itself."""
     writer = csv.writer(_Echo())
+    lines: list[str] = []
     for row in rows:
-        yield writer.writerow([_harmless(value) for value in row])
+        lines.append(writer.writerow([_harmless(value) for value in row]))
+        if len(lines) == LINES_AT_ONCE:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
 
 
 def _harmless(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from django.db import connection
@@ -108,10 +109,11 @@ def test_every_statement_of_a_random_history_reconciles(seed: int, alpha: Organi
         months = [shown(alpha, month, team) for month in MONTHS]
         assert [found.differences for found in months] == [[], [], []]
         assert months[0].opening_mtok == 0
-        for earlier, later in zip(months, months[1:], strict=False):
+        for earlier, later in pairwise(months):
             assert earlier.closing_mtok == later.opening_mtok
         with organization_scope(alpha.id):
-            mine = accounts if team is None else {teams[0].id: [pools[0], *below], teams[1].id: [pools[1], *accounts[-2:]]}[team.id]
+            of_team = {teams[0]: [pools[0], *below], teams[1]: [pools[1], *accounts[-2:]]}
+            mine = accounts if team is None else of_team[team]
             kept = sum(account.posted_mtok for account in Account.objects.filter(id__in=[one.id for one in mine]))
         assert months[-1].closing_mtok == kept
     whole = [shown(alpha, month) for month in MONTHS]
@@ -184,7 +186,9 @@ def test_the_files_and_the_api_say_the_same(alpha: Organization, client: Client)
     assert "8,766.000" not in client.get("/o/alpha/statement/", query).content.decode()
     assert "8.766" in client.get("/o/alpha/statement/", query).content.decode()
     lines = b"".join(client.get("/o/alpha/statement.csv", query)).decode().splitlines()
-    assert lines[1:5] == ["opening,,,0.000", "allocation,10.000,0.000,", "capture,0.000,1.234,", "closing,10.000,1.234,8.766"]
+    assert lines[1:5] == [
+        "opening,,,0.000", "allocation,10.000,0.000,", "capture,0.000,1.234,", "closing,10.000,1.234,8.766",
+    ]  # fmt: skip
     pdf = client.get("/o/alpha/statement.pdf", query)
     assert pdf["Content-Type"] == "application/pdf"
     assert pdf.content.startswith(b"%PDF-")

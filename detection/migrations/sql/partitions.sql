@@ -31,6 +31,7 @@ CREATE INDEX job_queue ON detection_job (model_version_id, img_size, priority_cl
 CREATE INDEX job_leases ON detection_job (lease_expires_at) WHERE status = 'running';
 CREATE INDEX job_log_of_sub_token ON detection_job (org_id, sub_token_id, id);
 CREATE INDEX job_log_by_time ON detection_job (org_id, created_at);
+CREATE INDEX job_failures ON detection_job (org_id, id) WHERE status IN ('failed', 'cancelled');
 GRANT SELECT, INSERT, UPDATE, DELETE ON detection_job TO @APP@, @PLATFORM@;
 ALTER TABLE detection_job ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON detection_job TO @APP@

@@ -1,0 +1,144 @@
+"""Calls are kept by the week, for ninety days; making and dropping weeks holds nobody up for long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+from django.utils import timezone
+
+from billing.models import Entry, SubToken
+from detection.models import DailyUsage, HourlyUsage, IdempotentCall, Job, ModelVersion
+from detection.services.retention import forget_old_calls, make_room
+from tenants.identifiers import first_id_at, new_id
+from tenants.scope import organization_scope, platform_scope
+from tests.committed import _owner
+from tests.detection.test_usage import run
+from tests.factories.jobs import make_spender, queue_job
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sub_token(db: None) -> SubToken:
+    return make_spender()
+
+
+def partitions() -> dict[str, tuple[str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT partition::text, first_id::text, end_id::text FROM detection_partitions()")
+        return {name: (first, end) for name, first, end in cursor.fetchall()}
+
+
+def partition_of(job_id: object) -> str:
+    with platform_scope("look"), connection.cursor() as cursor:
+        cursor.execute("SELECT tableoid::regclass::text FROM detection_job WHERE id = %s", [job_id])
+        return cursor.fetchone()[0]
+
+
+def test_an_id_says_when_it_was_made() -> None:
+    before = timezone.now() - timedelta(milliseconds=2)
+    made = new_id()
+    assert first_id_at(before) <= made < first_id_at(timezone.now() + timedelta(milliseconds=2))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tokensight_first_id(%s)", [before])
+        assert cursor.fetchone() == (first_id_at(before),)
+
+
+def test_there_is_room_for_this_week_and_four_more(sub_token: SubToken, version: ModelVersion) -> None:
+    assert make_room(now=timezone.now()) == 0, "the migration made it"
+    assert len(partitions()) >= 5
+    assert make_room(now=timezone.now() + timedelta(days=7)) == 1
+    week = datetime.now(UTC).date()
+    monday = week - timedelta(days=week.weekday())
+    job = queue_job(sub_token, version)
+    assert partition_of(job.id) == f"calls.job_{monday:%Y%m%d}"
+
+
+def test_a_call_of_no_week_is_taken_all_the_same(sub_token: SubToken, version: ModelVersion) -> None:
+    job = queue_job(sub_token, version)
+    far = first_id_at(timezone.now() + timedelta(days=900))
+    with platform_scope("move"):
+        Job.objects.filter(id=job.id).update(id=far)
+    assert partition_of(far) == "calls.job_rest"
+
+
+def test_weeks_go_when_all_of_them_is_old_enough_and_the_ledger_stays(
+    sub_token: SubToken, version: ModelVersion
+) -> None:
+    now = timezone.now()
+    run(sub_token, version, now, price_mtok=700)
+    with organization_scope(sub_token.organization_id):
+        IdempotentCall.objects.create(
+            organization=sub_token.organization, sub_token=sub_token, key="k", job_id=new_id()
+        )
+    kept = timedelta(days=settings.CALLS_KEPT_DAYS)
+    assert forget_old_calls(now=now + kept - timedelta(days=1)) is None
+    dropped = {forget_old_calls(now=now + kept + timedelta(days=8)) for _ in range(3)}
+    assert any(name and name.startswith("calls.job_") for name in dropped)
+    with platform_scope("look"):
+        assert not Job.objects.exists()
+        assert not HourlyUsage.objects.exists()
+        assert not IdempotentCall.objects.exists()
+        assert DailyUsage.objects.get().charged_mtok == 700
+        assert Entry.objects.filter(transfer__kind="capture").count() == 2
+
+
+def test_the_restricted_role_has_no_way_into_a_partition() -> None:
+    name = next(iter(partitions()))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT has_schema_privilege('calls', 'USAGE'), has_table_privilege(%s::regclass, 'SELECT')", [name]
+        )
+        assert cursor.fetchone() == (False, False)
+        cursor.execute(
+            "SELECT has_function_privilege('detection_make_partitions(timestamptz, int)', 'EXECUTE'),"
+            " has_function_privilege('detection_drop_partition(timestamptz)', 'EXECUTE')"
+        )
+        assert cursor.fetchone() == (False, False)
+
+
+def test_a_question_about_one_call_opens_one_partition() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN SELECT status FROM detection_job WHERE id = %s", [new_id()])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Append" not in plan
+
+
+@pytest.mark.concurrency
+def test_while_somebody_reads_for_long_the_weeks_wait_and_calls_go_on(committed_db: None) -> None:
+    """A reader of the calls holds a lock that the upkeep needs; calls that come meanwhile wait a moment at most."""
+    sub_token = make_spender()
+    longest: list[float] = []
+    stop = threading.Event()
+
+    def call() -> None:
+        try:
+            while not stop.is_set():
+                began = time.monotonic()
+                with organization_scope(sub_token.organization_id):
+                    list(Job.objects.order_by("-id")[:1])
+                longest.append(time.monotonic() - began)
+        finally:
+            connections.close_all()
+
+    later = timezone.now() + timedelta(days=settings.CALLS_KEPT_DAYS + 30)
+    with _owner() as reader, reader.transaction():
+        reader.execute("SELECT count(*) FROM detection_job")
+        caller = threading.Thread(target=call)
+        caller.start()
+        began = time.monotonic()
+        assert forget_old_calls(now=later) is None, "the reader has it"
+        waited = time.monotonic() - began
+        stop.set()
+        caller.join()
+    assert waited < 2
+    assert max(longest) < 2
+    before = len(partitions())
+    with _owner() as owner, owner.transaction(force_rollback=True):
+        owner.execute("SELECT detection_drop_partition(%s)", [later])
+        assert owner.execute("SELECT count(*) FROM detection_partitions()").fetchone() == (before - 1,)
