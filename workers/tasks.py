@@ -17,6 +17,7 @@ from billing.services.last_used import write_last_used
 from billing.services.verify import verify_ledger
 from detection.services import queue
 from detection.services.error_runs import notice_error_runs
+from detection.services.verify_usage import verify_usage
 from tenants.beside import Beside
 from tenants.queries.audit_chain import ChainReport
 from tenants.services.audit import seal_events
@@ -84,13 +85,16 @@ def nightly() -> None:
 
 
 def _work_at_night() -> None:
-    """Forget old idempotent answers; recompute every balance and every audit chain, and say if one is off."""
+    """Forget old idempotent answers; recompute every balance, the usage and every audit chain, and say what is off."""
     try:
         forget_old_answers(timezone.now())
         report = verify_ledger(now=timezone.now())
         if not report.passed:
             slugs = [off.slug for off in report.off]
             log.error("ledger_off", discrepancies=report.discrepancy_count, organizations=slugs)
+        usage_off = verify_usage(now=timezone.now())
+        if usage_off:
+            log.error("usage_off", organizations=list(usage_off))
         audit = verify_audit(now=timezone.now(), each=_note_end)
         if not audit.passed:
             log.error("audit_log_off", findings=audit.finding_count, organizations=list(audit.off))

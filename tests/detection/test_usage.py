@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -169,6 +171,18 @@ def test_the_sums_agree_with_the_ledger_and_a_wrong_one_shows(sub_token: SubToke
             cursor.execute(f"UPDATE {table} SET charged_mtok = charged_mtok - 1")
         assert found, table
         assert {abs(row["expected_mtok"] - row["actual_mtok"]) for row in found} == {1}
+
+
+def test_the_command_says_whether_usage_agrees(sub_token: SubToken, version: ModelVersion) -> None:
+    run(sub_token, version, timezone.now(), price_mtok=100)
+    said = StringIO()
+    call_command("usage_verify", stdout=said)
+    assert "agrees with the ledger" in said.getvalue()
+    with platform_scope("spoil"):
+        DailyUsage.objects.update(charged_mtok=101)
+    with pytest.raises(SystemExit):
+        call_command("usage_verify", stdout=said)
+    assert "should be 100 mtok and is 101 mtok" in said.getvalue()
 
 
 def test_an_outsider_s_usage_is_nobody_else_s(
