@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("serve", "overhead", "ledger")
+BENCHMARKS = ("serve", "overhead", "ledger", "dashboard")
 
 
 def main() -> int:

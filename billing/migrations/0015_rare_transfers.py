@@ -3,6 +3,16 @@
 from django.db import migrations, models
 
 
+# Read many rows at a time: as a subquery the scope is looked up once for a query, and not for each row.
+SCOPE_ONCE = """
+ALTER POLICY tenant ON billing_dailyburn
+    USING (org_id = (SELECT tokensight_org_id())) WITH CHECK (org_id = (SELECT tokensight_org_id()))
+"""
+SCOPE_EACH = """
+ALTER POLICY tenant ON billing_dailyburn USING (org_id = tokensight_org_id()) WITH CHECK (org_id = tokensight_org_id())
+"""
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -11,6 +21,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunSQL(SCOPE_ONCE, SCOPE_EACH),
         migrations.AddIndex(
             model_name='transfer',
             index=models.Index(condition=models.Q(('kind', 'capture'), _negated=True), fields=['organization', 'id'], name='transfer_but_captures'),

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from django.db.models import Max, Sum
 
-from billing.enums import SYSTEM_KINDS, AccountKind, TransferKind
+from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, DailyBurn, Entry
 from billing.queries.balances import organization_totals
 from billing.queries.forecast import organization_forecast
@@ -100,16 +100,17 @@ class AccountBurn:
 def burn_by_account(days: int, now: datetime, limit: int | None = None) -> list[AccountBurn]:
     """Return the accounts that spent in the last `days` days, the largest first."""
     since = now.astimezone(UTC).date() - timedelta(days=days - 1)
-    rows = (
+    rows = list(
         DailyBurn.objects.filter(day__gte=since)
-        .values("account_id", "account__label", "account__kind")
+        .values("account_id")
         .annotate(mtok=Sum("captured_mtok"), captures=Sum("captures"), last_day=Max("day"))
         .order_by("-mtok", "account_id")[:limit]
     )
+    accounts = Account.objects.in_bulk([row["account_id"] for row in rows])
     return [
         AccountBurn(
             row["account_id"],
-            row["account__label"] or str(AccountKind(row["account__kind"]).label),
+            str(accounts[row["account_id"]]),
             row["mtok"],
             row["captures"],
             row["last_day"],

@@ -32,4 +32,5 @@ class Migration(migrations.Migration):
         from_file("admit_partitioned"),
         from_file("settle_partitioned"),
         from_file("count_usage_partitioned"),
+        from_file("scope_once"),
     ]

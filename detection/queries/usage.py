@@ -133,6 +133,11 @@ def usage(
         return [_row(row, group_by) for row in cursor.fetchall()]
 
 
+def summed(rows: Sequence[UsageRow]) -> UsageRow:
+    """Return the sum of rows that have no call in common."""
+    return UsageRow({}, *(sum(getattr(row, name) for row in rows) for name in _COUNTS))
+
+
 def _by_time(group_by: Sequence[str], only: Narrowed, within: Span, parameters: dict[str, Any]) -> str:
     """Return the query of what was used, by the keys that the dimensions need, each read once from the sums."""
     keys = _keys(group_by)

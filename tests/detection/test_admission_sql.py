@@ -1,5 +1,7 @@
 """What the database promises about jobs, whoever calls it."""
 
+import re
+
 import pytest
 from django.db import connection
 
@@ -18,8 +20,9 @@ def test_a_claim_reads_the_queue_in_index_order() -> None:
             [new_id()],
         )
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "job_queue" in plan
-    assert "Sort" not in plan
+    assert "Merge Append" in plan, "the weeks' queues are merged in their order"
+    assert not re.search(r"(^|->) *Sort", plan, re.MULTILINE), "nothing is sorted"
+    assert plan.count("Scan") == plan.count("Index Scan using job_")
 
 
 def test_the_catalogue_is_read_only_for_the_runtime_role() -> None:

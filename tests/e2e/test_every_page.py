@@ -28,6 +28,7 @@ CONSOLE = [
     "/usage/?by=sub_token",
     "/calls/",
     "/forecast/",
+    "/statement/",
     "/alerts/",
     "/alerts/mine/",
     "/alerts/rules/",
