@@ -20,7 +20,7 @@ from tenants.scope import organization_scope
 
 ROWS_AT_ONCE = 2000
 # What the portal keeps for itself: answers of requests, mails on their way, the queue's clocks.
-LEFT_OUT = {"idempotencyrecord", "outboxmail", "fairshareclock", "crossing"}
+LEFT_OUT = {"idempotencyrecord", "idempotentcall", "outboxmail", "fairshareclock", "crossing"}
 # A column that could open something, or that is a fingerprint of what does.
 SECRET_WORDS = ("secret", "hash", "password", "sealed")
 
