@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from detection.models import ModelVersion
+from tenants.scope import organization_scope
 from tests.detection.conftest import version  # noqa: F401 a fixture
 from tests.detection.test_usage import run
 from tests.factories.jobs import make_spender
@@ -76,9 +77,10 @@ def plan_of(sql: str, parameters: Any) -> str:
 
 def test_the_list_of_calls_is_read_from_its_end() -> None:
     """litellm#20414: a limit on the page that still reads a million rows."""
-    plan = plan_of(
-        "SELECT id FROM detection_job WHERE org_id = %s ORDER BY id DESC LIMIT 51",
-        [str(make_spender().organization_id)],
-    )
+    organization_id = make_spender().organization_id
+    with organization_scope(organization_id):
+        plan = plan_of(
+            "SELECT id FROM detection_job WHERE org_id = %s ORDER BY id DESC LIMIT 51", [str(organization_id)]
+        )
     assert not re.search(r"(^|->) *Sort", plan, re.MULTILINE)
     assert plan.count("Scan") == plan.count("Index Scan Backward") + plan.count("Index Only Scan Backward")
