@@ -16,7 +16,7 @@ ALTER POLICY tenant ON billing_dailyburn USING (org_id = tokensight_org_id()) WI
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0014_watched_limits'),
+        ('billing', '0016_limits_give_back'),
         ('tenants', '0012_ownership_and_closing'),
     ]
 
