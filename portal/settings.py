@@ -99,8 +99,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "tenants.api.middleware.ApiShortcut",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # Pages only: what holds a secret for an hour to come (the CSRF token) is masked anew in each answer, and Django pads
-    # what it compresses by a random length, so that the length tells nothing. The API is answered before.
+    # Pages only: the API is answered before. The CSRF token is masked anew in each answer, and Django pads what it
+    # compresses by a random length, so that the length tells nothing.
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

@@ -82,5 +82,5 @@ def test_the_list_of_calls_is_read_from_its_end() -> None:
         plan = plan_of(
             "SELECT id FROM detection_job WHERE org_id = %s ORDER BY id DESC LIMIT 51", [str(organization_id)]
         )
-    assert not re.search(r"(^|->) *Sort", plan, re.MULTILINE)
+    assert not re.search(r"Sort +\(cost", plan)
     assert plan.count("Scan") == plan.count("Index Scan Backward") + plan.count("Index Only Scan Backward")

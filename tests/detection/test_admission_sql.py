@@ -23,7 +23,7 @@ def test_a_claim_reads_the_queue_in_index_order() -> None:
         )
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Merge Append" in plan, "the weeks' queues are merged in their order"
-    assert not re.search(r"(^|->) *Sort", plan, re.MULTILINE), "nothing is sorted"
+    assert not re.search(r"Sort +\(cost", plan), "nothing is sorted"
     assert plan.count("Scan") == plan.count("Index Scan using job_")
 
 

@@ -8,7 +8,7 @@ CREATE SCHEMA calls;
 CREATE FUNCTION tokensight_first_id(p_moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE
 SET search_path = public, pg_temp
-AS $$ SELECT (lpad(to_hex((extract(epoch FROM p_moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid $$;
+AS $$ SELECT (lpad(to_hex(floor(extract(epoch FROM p_moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid $$;
 
 DROP TRIGGER count_finished ON detection_job;
 DROP TRIGGER count_inserted ON detection_job;
@@ -108,14 +108,14 @@ SET search_path = public, pg_temp
 SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    v_name regclass;
+    v_name text;
 BEGIN
-    SELECT partition INTO v_name FROM detection_partitions()
+    SELECT partition::text INTO v_name FROM detection_partitions()
     WHERE end_id <= tokensight_first_id(p_before) ORDER BY end_id LIMIT 1;
     IF v_name IS NOT NULL THEN
         EXECUTE format('DROP TABLE %s', v_name);
     END IF;
-    RETURN v_name::text;
+    RETURN v_name;
 END $$;
 
 REVOKE ALL ON FUNCTION detection_make_partitions(timestamptz, int), detection_drop_partition(timestamptz) FROM PUBLIC;
