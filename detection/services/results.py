@@ -32,10 +32,11 @@ def publish(documents: Sequence[dict[str, Any]]) -> None:
     """
     with client().pipeline(transaction=False) as pipe:
         for document in documents:
+            # First, for whoever takes the result may call again at once.
+            rate.release_in(pipe, document["organization"], document["sub_token"], document["id"])
             key = _key(document["id"])
             pipe.rpush(key, orjson.dumps(document))
             pipe.expire(key, KEPT_SECONDS)
-            rate.release_in(pipe, document["organization"], document["sub_token"], document["id"])
             if kept := cache.entry(document):
                 pipe.set(*kept, ex=settings.RESULT_CACHE_SECONDS)
         blobs.delete_in(pipe, [document["id"] for document in documents])

@@ -90,7 +90,7 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
     """
     # The lease goes by the job's id, so that whoever finishes an accepted job can give it back.
     job_id = new_id()
-    lease, accepted = str(job_id), False
+    lease, accepted, given_back = str(job_id), False, False
     try:
         limits = rate.admit(credential, lease, lease_seconds=call.wait_seconds + 30)
     except Problem as problem:
@@ -102,6 +102,8 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
             raise _failure(document)
         outcome = Outcome(document, limits.headers, replayed)
         accepted = not (outcome.finished or replayed)
+        # Whoever publishes a finished job gives its lease back in the same breath.
+        given_back = outcome.finished and not replayed and not document["usage"]["cached"]
         return outcome
     except Problem as problem:
         rate.give_back(credential, limits)
@@ -110,7 +112,7 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
     finally:
         if accepted:
             rate.keep(credential, lease, lease_seconds=settings.JOB_LIFE_SECONDS)
-        else:
+        elif not given_back:
             rate.release(credential, lease)
 
 
