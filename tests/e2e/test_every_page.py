@@ -29,6 +29,7 @@ CONSOLE = [
     "/calls/",
     "/forecast/",
     "/statement/",
+    "/statement/",
     "/alerts/",
     "/alerts/mine/",
     "/alerts/rules/",
