@@ -29,7 +29,6 @@ CONSOLE = [
     "/calls/",
     "/forecast/",
     "/statement/",
-    "/statement/",
     "/alerts/",
     "/alerts/mine/",
     "/alerts/rules/",
