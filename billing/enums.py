@@ -113,7 +113,7 @@ class SubTokenMode(models.TextChoices):
 
 
 class OnExhausted(models.TextChoices):
-    """What becomes of a call when the Tokens have run out. Nothing waits yet, so neither pages nor API offer `wait`."""
+    """What becomes of a call when Tokens, a quota or a limit have no room for it."""
 
     REJECT = "reject", _("Refuse the call")
     WAIT = "wait", _("Let the job wait until Tokens arrive")

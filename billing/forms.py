@@ -11,7 +11,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing.enums import PriorityClass, SubTokenMode, SubTokenStatus
+from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
 from billing.queries.sub_tokens import ORDERS, SubTokenSearch
 from billing.services.sub_tokens import Policy
 from billing.tags import checked_tags
@@ -155,6 +155,13 @@ class PolicyForm(forms.Form):
     concurrency = forms.IntegerField(label=gettext_lazy("Calls at once"), required=False, min_value=1, max_value=10_000)
     priority_class = forms.TypedChoiceField(
         label=gettext_lazy("Priority"), choices=PriorityClass.choices, coerce=int, initial=PriorityClass.NORMAL
+    )
+    on_exhausted = forms.TypedChoiceField(
+        label=gettext_lazy("When Tokens, a quota or a limit have no room"),
+        choices=OnExhausted.choices,
+        required=False,
+        empty_value=OnExhausted.REJECT,
+        initial=OnExhausted.REJECT,
     )
     models = NamesField(
         label=gettext_lazy("Models"),

@@ -26,6 +26,7 @@ class Channel(models.TextChoices):
 
 
 class JobStatus(models.TextChoices):
+    WAITING = "waiting", _("Waiting for Tokens")
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")
     SUCCEEDED = "succeeded", _("Succeeded")
@@ -47,3 +48,5 @@ class JobError(models.TextChoices):
     WORKER_LOST = "worker_lost", _("The workers that ran it died")
     TIMED_OUT = "timed_out", _("Its time was over before a worker was free")
     NO_CAPACITY = "no_capacity", _("It could not be handed to a worker")
+    INSUFFICIENT_TOKENS = "insufficient_tokens", _("No Tokens arrived for it in its time")
+    SUB_TOKEN_ENDED = "sub_token_ended", _("Its sub-token was revoked or expired while it waited")

@@ -6,6 +6,16 @@ from celery import shared_task
 from django.utils import timezone
 
 from detection.services.retention import forget_old_calls, make_room
+from detection.services.waiting_room import admit_waiting
+from tenants.beside import Beside
+
+_room = Beside("waiting-room", lambda: admit_waiting(now=timezone.now()))
+
+
+@shared_task(name="detection.admit_waiting")
+def admit_waiting_jobs() -> None:
+    """Every second: put jobs into the queue whose Tokens have come, beside the scheduler."""
+    _room.start()
 
 
 @shared_task(name="detection.keep_partitions")

@@ -61,6 +61,7 @@ app.conf.update(
         "maintain": _every(2.0, "workers.maintain"),
         "expire": _every(60.0, "workers.expire"),
         "keep-partitions": _every(600.0, "detection.keep_partitions"),
+        "admit-waiting": _every(1.0, "detection.admit_waiting"),
         "send-mail": _every(5.0, "tenants.send_mail"),
         "warn-of-expiring-grants": _every(600.0, "billing.warn_of_expiring_grants"),
         "remind-of-ends": _every(60.0, "billing.remind_of_ends"),

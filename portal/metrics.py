@@ -34,7 +34,8 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _STATE_SQL = """
 SELECT (SELECT count(*) FROM detection_job WHERE status = 'queued'),
        (SELECT count(*) FROM detection_job WHERE status = 'running'),
-       (SELECT extract(epoch FROM now() - min(created_at)) FROM detection_job WHERE status = 'queued'),
+       (SELECT extract(epoch FROM now() - min(coalesce(admitted_at, created_at)))
+        FROM detection_job WHERE status = 'queued'),
        (SELECT coalesce(sum(posted_mtok), 0) FROM billing_account WHERE kind = 'consumed'),
        (SELECT coalesce(sum(held_mtok), 0) FROM billing_lot)
 """

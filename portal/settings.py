@@ -302,6 +302,10 @@ MAX_INPUT_BYTES_IN_FLIGHT = env.int("MAX_INPUT_BYTES_IN_FLIGHT", default=256_000
 DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
 # A job that no worker has finished by then fails and costs nothing; its hold and its input live as long.
 JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
+# A job that waits for Tokens does so for at most this long; so many, with so many bytes of images, of one organization.
+WAITING_SECONDS = env.int("WAITING_SECONDS", default=7 * 24 * 3600)
+WAITING_JOBS = env.int("WAITING_JOBS", default=1000)
+WAITING_BYTES = env.int("WAITING_BYTES", default=500_000_000)
 # The same image, model version and parameters again within this time cost nothing; 0 turns the cache off.
 RESULT_CACHE_SECONDS = env.int("RESULT_CACHE_SECONDS", default=3600)
 

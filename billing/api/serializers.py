@@ -67,12 +67,9 @@ class LifeFields(StrictSerializer):
         child=NetworkField(), max_length=LONGEST_LIST, required=False, allow_null=True, help_text="addresses or CIDR"
     )
     on_exhausted = serializers.ChoiceField(
-        [OnExhausted.REJECT.value],
+        OnExhausted.values,
         default=OnExhausted.REJECT,
-        help_text="what becomes of a call when the Tokens have run out; jobs that wait for Tokens are not offered yet",
-        error_messages={
-            "invalid_choice": 'Only "reject" can be chosen: letting a job wait until Tokens arrive is not offered yet.'
-        },
+        help_text="of a call for which Tokens, a quota or a limit have no room: 429, or the job waits (202)",
     )
     priority_class = serializers.ChoiceField(list(PRIORITIES), default="normal")
     tags = TagsField(required=False, allow_null=True, help_text="your own labels, name to value, for finding it")
@@ -167,7 +164,7 @@ class SubTokenAnswer(serializers.Serializer):
     models = serializers.ListField(child=serializers.CharField(), source="sub_token.models")
     tasks = serializers.ListField(child=serializers.CharField(), source="sub_token.tasks")
     ip_allow_list = serializers.ListField(child=serializers.CharField(), source="sub_token.ip_allow_list")
-    on_exhausted = serializers.ChoiceField([OnExhausted.REJECT.value], source="sub_token.on_exhausted")
+    on_exhausted = serializers.ChoiceField(OnExhausted.values, source="sub_token.on_exhausted")
     priority_class = serializers.SerializerMethodField()
     tags = TagsField(source="sub_token.tags")
     created_at = serializers.DateTimeField(source="sub_token.created_at")

@@ -73,6 +73,11 @@ class DetectView(ApiView):
         Answers 200 with the predictions. Answers 202 with the job when that takes longer than the caller waits (30
         seconds, less with `Prefer: wait=N`, not at all with `Prefer: respond-async`). While no worker runs at all, a
         caller who waits gets 503 `no_capacity` after a few seconds; with `respond-async` the job stays in the queue.
+
+        When Tokens, a quota or a limit have no room for the call, it is refused with 429 `insufficient_tokens`,
+        `quota_exceeded` or `hourly_limit_exceeded`, which say whose (`level`), which (`limit`), and what helps
+        (`top_up_url`, or `resets_at` with `Retry-After`). A sub-token whose `on_exhausted` is `wait` gets 202 with a
+        job that is `waiting` instead: it runs in order when there is room again.
         """
         raw = request._request
         wish = preference(raw)

@@ -25,7 +25,7 @@ from tenants.api.views import ApiView
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
 
-STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
+STATUSES = ("waiting", "queued", "running", "succeeded", "failed", "cancelled")
 
 
 class JobListView(ApiView):
@@ -89,7 +89,7 @@ class CancelView(ApiView):
         responses={200: schema.Job, **schema.problems(401, 403, 404, 409)},
     )
     def post(self, request: Request, job_id: uuid.UUID) -> HttpResponse:
-        """Take a queued job back: it costs nothing, and what was held for it can be spent again.
+        """Take a job back that waits or is queued: it costs nothing, and what was held for it can be spent again.
 
         A job that runs or is over stays as it is: 409 `conflict`, with its `state`. A management key needs the scope
         `sub_tokens.manage`.

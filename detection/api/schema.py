@@ -74,7 +74,9 @@ class JobError(serializers.Serializer):
 
 class Job(serializers.Serializer):
     id = serializers.UUIDField()
-    status = serializers.ChoiceField(["queued", "running", "succeeded", "failed", "cancelled"])
+    status = serializers.ChoiceField(
+        ["waiting", "queued", "running", "succeeded", "failed", "cancelled"], help_text="waiting: for Tokens"
+    )
     model = ModelRef()
     task = serializers.CharField()
     img_size = serializers.IntegerField()

@@ -1,6 +1,7 @@
 from detection.models.catalogue import Model, ModelVersion
 from detection.models.jobs import FairShareClock, IdempotentCall, Job, VirtualTime
 from detection.models.usage import DailyUsage, HourlyUsage, TagUsage
+from detection.models.waiting import WaitingInput
 
 __all__ = [
     "DailyUsage",
@@ -12,4 +13,5 @@ __all__ = [
     "ModelVersion",
     "TagUsage",
     "VirtualTime",
+    "WaitingInput",
 ]

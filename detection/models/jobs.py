@@ -16,7 +16,8 @@ class Job(TenantModel):
     tenants.identifiers.first_id_at, is what keeps a query out of the other weeks.
 
     Only detection/services changes it. `price_mtok` is what the hold took, `charged_mtok` what was captured in the end.
-    A running job belongs to `worker` until `lease_expires_at`; each claim adds one to `attempts`.
+    A job that waits for Tokens has no hold yet, and its image lies in WaitingInput. A running job belongs to `worker`
+    until `lease_expires_at`; each claim adds one to `attempts`.
     """
 
     # The sub-token's key stands for the organization's too; a second one would make all calls queue for its row.
@@ -56,6 +57,8 @@ class Job(TenantModel):
     image_width = models.PositiveIntegerField()
     image_height = models.PositiveIntegerField()
 
+    # When Tokens came for a job that had waited for them; its life in the queue begins here.
+    admitted_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=120, blank=True)
     claimed_at = models.DateTimeField(null=True)

@@ -10,25 +10,37 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
+from billing.enums import HoldOutcome, OnExhausted
 from billing.queries.credentials import Credential
 from billing.services.exhaustion import note_refusal
 from detection.models import Job
 from detection.services.refusals import refusal
+from tenants.api.problems import Problem
 
-_ADMIT = "SELECT outcome, available_mtok, job_id, refusal FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_ADMIT = """
+SELECT outcome, available_mtok, job_id, refusal
+FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
 WEIGHT = 1.0
+
+
+# For these a sub-token's policy may let the job wait.
+_PASSING = {HoldOutcome.INSUFFICIENT_TOKENS, HoldOutcome.QUOTA_EXCEEDED, HoldOutcome.HOURLY_LIMIT_EXCEEDED}
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """`job_id` is the new job, or, when `replayed`, the one that the same idempotency key made earlier.
 
-    `available_mtok` is what the sub-token can spend after the hold; None for a replay.
+    `available_mtok` is what the sub-token can spend after the hold; None for a replay. With `must_wait` nothing was
+    taken in: the sub-token's policy lets such a job wait, behind others (None) or for what `refused` says.
     """
 
     job_id: uuid.UUID
     available_mtok: int | None
-    replayed: bool
+    replayed: bool = False
+    must_wait: bool = False
+    refused: Problem | None = None
 
 
 def admit(credential: Credential, job: Job) -> Admission:
@@ -54,8 +66,9 @@ def admit(credential: Credential, job: Job) -> Admission:
                 job.idempotency_key,
                 job.request_hash,
                 job.wait,
+                credential.on_exhausted == OnExhausted.WAIT,
                 WEIGHT,
-                _row(job),
+                row_of(job),
                 deadline,
                 job.created_at,
             ],
@@ -63,15 +76,10 @@ def admit(credential: Credential, job: Job) -> Admission:
         outcome, available_mtok, job_id, refused = cursor.fetchone()
     if outcome in ("admitted", "replay"):
         return Admission(job_id, available_mtok, replayed=outcome == "replay")
+    if outcome == "must_wait":
+        return Admission(job.id, None, must_wait=True)
     said = orjson.loads(refused) if refused else None
-    if said:
-        note_refusal(
-            organization_id=credential.organization_id,
-            account_id=uuid.UUID(said["account"]),
-            limit=said["limit"],
-            now=job.created_at,
-        )
-    raise refusal(
+    problem = refusal(
         outcome,
         said,
         credential=credential,
@@ -79,7 +87,20 @@ def admit(credential: Credential, job: Job) -> Admission:
         available_mtok=available_mtok or 0,
         now=job.created_at,
     )
+    if said:
+        note_refusal(
+            organization_id=credential.organization_id,
+            account_id=uuid.UUID(said["account"]),
+            limit=said["limit"],
+            now=job.created_at,
+        )
+    # What costs more than a limit ever allows would wait for nothing.
+    fits = said is not None and job.price_mtok <= said.get("limit_mtok", job.price_mtok)
+    if credential.on_exhausted == OnExhausted.WAIT and outcome in _PASSING and fits:
+        return Admission(job.id, available_mtok, must_wait=True, refused=problem)
+    raise problem
 
 
-def _row(job: Job) -> str:
+def row_of(job: Job) -> str:
+    """Return a job that is not saved as the JSON that the database makes a row of."""
     return orjson.dumps({field.column: getattr(job, field.attname) for field in Job._meta.concrete_fields}).decode()

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from billing.services import holds
 from detection.enums import JobStatus
-from detection.models import Job
+from detection.models import Job, WaitingInput
 from detection.queries.jobs import find_job
 from detection.services import answers, results
 from tenants.actors import Actor
@@ -47,7 +47,8 @@ def cancel(
             return answers.document(find_job(job_id))
     with organization_scope(organization_id):
         job.refresh_from_db(fields=["status"])
-    raise Problem("conflict", f"The job is {job.status}; only a queued job can be cancelled.", state=job.status)
+    detail = f"The job is {job.status}; only a job that waits or is queued can be cancelled."
+    raise Problem("conflict", detail, state=job.status)
 
 
 def withdraw(
@@ -59,9 +60,12 @@ def withdraw(
     """
     now = timezone.now()
     with organization_scope(organization_id):
-        job = Job.objects.select_for_update().filter(id=job_id, status=JobStatus.QUEUED).first()
+        unclaimed = Job.objects.filter(id=job_id, status__in=[JobStatus.WAITING, JobStatus.QUEUED])
+        job = unclaimed.select_for_update().first()
         if job is None:
             return False
+        if job.status == JobStatus.WAITING:
+            WaitingInput.objects.filter(id=job_id).delete()
         # Before the job is finished, which counts it: accounts are locked first, the sums of usage last.
         if job.hold_id:
             holds.release_holds(hold_ids=[job.hold_id], now=now)

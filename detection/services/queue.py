@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from detection.enums import JobError, JobStatus
 from detection.models import Job
@@ -121,10 +122,12 @@ def requeue_lost(*, now: dt.datetime) -> int:
 
 def fail_overdue(*, now: dt.datetime) -> int:
     """Fail jobs that waited for a worker longer than a job may live; return how many. They cost nothing."""
+    born = now - dt.timedelta(seconds=settings.JOB_LIFE_SECONDS)
     with platform_scope("fail overdue jobs"):
         overdue = list(
             Job.objects.select_for_update(skip_locked=True)
-            .filter(status=JobStatus.QUEUED, created_at__lt=now - dt.timedelta(seconds=settings.JOB_LIFE_SECONDS))
+            .filter(status=JobStatus.QUEUED, created_at__lt=born)
+            .filter(Q(admitted_at=None) | Q(admitted_at__lt=born))
             .order_by("created_at")[:SWEEP_LIMIT]
         )
         documents = settlement.fail(

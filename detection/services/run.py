@@ -26,7 +26,7 @@ from billing.services import rate
 from detection.enums import FINISHED, JobError, JobStatus
 from detection.models import Job
 from detection.queries.jobs import find_job
-from detection.services import admission, answers, blobs, cache, doorbell, jobs, waiting
+from detection.services import admission, answers, blobs, cache, doorbell, jobs, waiting, waiting_room
 from detection.services.inputs import ImageHeader, inspect_image
 from detection.services.parameters import Parameters, read_parameters
 from detection.services.redis import client
@@ -84,7 +84,8 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
     passed, and whatever fails later gives it back, together with the request itself: what is answered with a problem
     counts neither for the rate nor for the day.
 
-    A job that goes on after its caller was answered (202) counts as one of the sub-token's calls until it is over.
+    A job that goes on after its caller was answered (202) counts as one of the sub-token's calls until it is over; one
+    that waits for Tokens does not until they have come.
 
     Raises Problem for every refusal, and for a job that failed within the wait; it bears what was spent and is left.
     """
@@ -101,7 +102,7 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
         if document["status"] in (JobStatus.FAILED, JobStatus.CANCELLED):
             raise _failure(document)
         outcome = Outcome(document, limits.headers, replayed)
-        accepted = not (outcome.finished or replayed)
+        accepted = not (outcome.finished or replayed or document["status"] == JobStatus.WAITING)
         # Whoever publishes a finished job gives its lease back in the same breath.
         given_back = outcome.finished and not replayed and not document["usage"]["cached"]
         return outcome
@@ -129,8 +130,12 @@ def _run(credential: Credential, job_id: uuid.UUID, submission: Submission, call
         _answer_from_cache(job, kept, started)
 
     admitted = admission.admit(credential, job)
+    if admitted.must_wait:
+        admitted = waiting_room.keep(credential, job, submission.image, admitted)
     if admitted.replayed:
         return _replay(credential, admitted.job_id, call), True
+    if admitted.must_wait:
+        return answers.document(job, remaining_mtok=admitted.available_mtok), False
     if kept is None and (document := _submit(credential, job, submission.image, call)):
         return document, False
     return answers.document(job, remaining_mtok=admitted.available_mtok), False
@@ -256,7 +261,7 @@ def _replay(credential: Credential, job_id: uuid.UUID, call: Call) -> dict[str, 
     """Answer with the job that the idempotency key made earlier, waiting for it if it is still under way."""
     with organization_scope(credential.organization_id):
         document = answers.document(find_job(job_id))
-    if document["status"] not in FINISHED and call.wait_seconds > 0:
+    if document["status"] in (JobStatus.QUEUED, JobStatus.RUNNING) and call.wait_seconds > 0:
         document = waiting.wait(credential.organization_id, job_id, seconds=call.wait_seconds, listen=False)
     return with_remaining(document, credential)
 

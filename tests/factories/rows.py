@@ -28,6 +28,7 @@ BY_TYPE: tuple[tuple[type[Field], Any], ...] = (
     (models.DateField, lambda: date(2026, 11, 21)),
     (models.BooleanField, lambda: False),
     (models.FloatField, lambda: 1.0),
+    (models.BinaryField, lambda: b"bytes"),
     (models.IntegerField, lambda: 1),
     (models.GenericIPAddressField, lambda: "192.0.2.1"),
 )
