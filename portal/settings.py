@@ -300,6 +300,8 @@ FILE_UPLOAD_HANDLERS = [
 MAX_INPUT_BYTES_IN_FLIGHT = env.int("MAX_INPUT_BYTES_IN_FLIGHT", default=256_000_000)
 # A call waits this long for its result before it is answered 202.
 DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
+# So many callers of one organization one web process keeps on the line at once; the next is answered 202. 0: no bound.
+WAITING_CALLS_PER_ORGANIZATION = env.int("WAITING_CALLS_PER_ORGANIZATION", default=0)
 # A job that no worker has finished by then fails and costs nothing; its hold and its input live as long.
 JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
 # A job that waits for Tokens does so for at most this long; so many, with so many bytes of images, of one organization.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import structlog
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from detection.enums import FINISHED, JobError, JobStatus
@@ -25,6 +29,9 @@ ROW_SECONDS = 2.0
 GRACE_SECONDS = 3.0
 LOST_RETRY_SECONDS = "1"
 
+_seated: Counter[uuid.UUID] = Counter()
+_seats_lock = Lock()
+
 
 def wait(
     organization_id: uuid.UUID,
@@ -41,8 +48,20 @@ def wait(
     whose caller does not wait stays in the queue for its whole life.) With `listen=False` only the row is watched:
     somebody else takes the message.
 
+    An organization may keep WAITING_CALLS_PER_ORGANIZATION callers of this process on the line; the next one is answered
+    with the job as it is, so that nobody's burst takes all the threads that answer everybody.
+
     Raises Problem `no_capacity` for a job whose row is gone.
     """
+    with _seat(organization_id) as seated:
+        if not seated:
+            return _row(organization_id, job_id)
+        return _wait(organization_id, job_id, seconds, hung_up, listen)
+
+
+def _wait(
+    organization_id: uuid.UUID, job_id: uuid.UUID, seconds: float, hung_up: Callable[[], bool], listen: bool
+) -> dict[str, Any]:
     began = time.monotonic()
     looked = began
     while True:
@@ -69,6 +88,22 @@ def wait(
                     detail="No worker is running.",
                 )
                 return _row(organization_id, job_id)
+
+
+@contextmanager
+def _seat(organization_id: uuid.UUID) -> Iterator[bool]:
+    """Take one of the organization's places among this process's waiting callers; False if it has none left."""
+    most = settings.WAITING_CALLS_PER_ORGANIZATION
+    with _seats_lock:
+        seated = not most or _seated[organization_id] < most
+        _seated[organization_id] += seated
+    try:
+        yield seated
+    finally:
+        with _seats_lock:
+            _seated[organization_id] -= seated
+            if not _seated[organization_id]:
+                del _seated[organization_id]
 
 
 def _listen(job_id: uuid.UUID, seconds: float, listen: bool) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 -- The job that an idempotency key has made: replay or mismatch, and which; none without one.
 --
 -- A key that served a call which never got its answer (cancelled, or failed by our fault) is free again, so that a
--- client's retry runs anew; a bad image stays bad.
+-- client's retry runs anew; a bad image stays bad. Keys stand in a table of their own: calls are partitioned by id, and
+-- nothing else can be unique over all partitions.
 CREATE FUNCTION detection_find_earlier(p_org uuid, p_sub_token uuid, p_key text, p_request_hash text)
 RETURNS TABLE (outcome text, job_id uuid)
 LANGUAGE plpgsql SECURITY INVOKER
@@ -11,11 +12,14 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+    v_earlier uuid;
     earlier record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(p_sub_token::text || p_key, 0));
-    SELECT id, request_hash, status, error_code INTO earlier FROM detection_job
-     WHERE org_id = p_org AND sub_token_id = p_sub_token AND idempotency_key = p_key;
+    SELECT kept.job_id INTO v_earlier FROM detection_idempotentcall AS kept
+     WHERE kept.org_id = p_org AND kept.sub_token_id = p_sub_token AND kept.key = p_key;
+    -- A variable, not a join: so only the partition that it is in is opened. A call older than calls are kept is gone.
+    SELECT id, request_hash, status, error_code INTO earlier FROM detection_job WHERE id = v_earlier;
     IF NOT FOUND THEN
         RETURN QUERY SELECT 'none', NULL::uuid;
     ELSIF earlier.status = 'cancelled'
@@ -125,6 +129,12 @@ BEGIN
         j.priority_class, COALESCE(j.virtual_finish, 0), p_wait, j.price_mtok, 0, j.price_book, j.cached, p_key,
         p_request_hash, j.request_id, j.client_ip, j.input_sha256, j.image_width, j.image_height, 0, '', j.finished_at,
         j.queue_ms, j.inference_ms, j.total_ms, '', '', j.result, j.prediction_count);
+    IF p_key IS NOT NULL THEN
+        INSERT INTO detection_idempotentcall AS kept (id, org_id, created_at, sub_token_id, key, job_id)
+        VALUES (j.id, p_org, p_now, p_sub_token, p_key, j.id)
+        ON CONFLICT (org_id, sub_token_id, key) DO UPDATE
+           SET job_id = excluded.job_id, created_at = excluded.created_at;
+    END IF;
     RETURN QUERY SELECT v_outcome, v_available, j.id, NULL::jsonb;
 END $$;
 
@@ -164,6 +174,12 @@ BEGIN
     j.status := 'waiting';
     j.wait := false;
     INSERT INTO detection_job SELECT j.*;
+    IF j.idempotency_key IS NOT NULL THEN
+        INSERT INTO detection_idempotentcall AS kept (id, org_id, created_at, sub_token_id, key, job_id)
+        VALUES (j.id, p_org, j.created_at, j.sub_token_id, j.idempotency_key, j.id)
+        ON CONFLICT (org_id, sub_token_id, key) DO UPDATE
+           SET job_id = excluded.job_id, created_at = excluded.created_at;
+    END IF;
     INSERT INTO detection_waitinginput (id, org_id, created_at, account_id, content, size)
     VALUES (j.id, p_org, j.created_at, p_account, p_content, length(p_content));
     RETURN QUERY SELECT 'waiting', j.id;

@@ -17,15 +17,15 @@ DROP FUNCTION detection_admit({BEGIN}boolean, {END}), detection_find_earlier(uui
     detection_take_turn(uuid, uuid, int, bigint, float8, timestamptz),
     detection_keep_waiting(uuid, uuid, jsonb, bytea, int, bigint),
     detection_admit_waiting(uuid, uuid, uuid, float8, timestamptz, timestamptz);
-""" + (SQL / "admit.sql").read_text()
+""" + (SQL / "admit_partitioned.sql").read_text()
 
 
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0016_limits_give_back'),
-        ('detection', '0007_settle_at_once'),
-        ('tenants', '0013_when_uncounted'),
+        ('billing', '0017_rare_transfers'),
+        ('detection', '0009_partitions'),
+        ('tenants', '0014_single_sign_on'),
     ]
 
     operations = [
