@@ -48,8 +48,8 @@ def wait(
     whose caller does not wait stays in the queue for its whole life.) With `listen=False` only the row is watched:
     somebody else takes the message.
 
-    An organization may keep WAITING_CALLS_PER_ORGANIZATION callers of this process on the line; the next one is answered
-    with the job as it is, so that nobody's burst takes all the threads that answer everybody.
+    An organization may keep WAITING_CALLS_PER_ORGANIZATION callers of this process on the line; the next one is
+    answered with the job as it is, so that nobody's burst takes all the threads that answer everybody.
 
     Raises Problem `no_capacity` for a job whose row is gone.
     """
