@@ -17,10 +17,9 @@ from detection.models import Job
 from detection.services.refusals import refusal
 from tenants.api.problems import Problem
 
-_ADMIT = """
-SELECT outcome, available_mtok, job_id, refusal
-FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
+_ADMIT = (
+    "SELECT outcome, available_mtok, job_id, refusal FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
 WEIGHT = 1.0
 
 

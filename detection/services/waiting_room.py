@@ -37,7 +37,8 @@ log = structlog.get_logger(__name__)
 # organization at most.
 ROUND_SECONDS = 1.0
 LOOKED_AT = 500
-_ENDED = {HoldOutcome.ACCOUNT_CLOSED, HoldOutcome.ACCOUNT_EXPIRED, HoldOutcome.ACCOUNT_UNKNOWN}
+# A sub-token may have ended, or been suspended, since its credential was read.
+_ENDED = {HoldOutcome.ACCOUNT_CLOSED.value: "stopped", HoldOutcome.ACCOUNT_EXPIRED.value: "ended"}
 
 
 def keep(credential: Credential, job: Job, image: bytes, admitted: Admission) -> Admission:
@@ -108,7 +109,7 @@ def _admit_organization(organization_id: uuid.UUID, *, until: float, now: dt.dat
         outcome, lacking = _admit(organization_id, waiting, now)
         if outcome == "admitted":
             admitted += 1
-        elif outcome in _ENDED:
+        elif outcome == "ended":
             _end(organization_id, waiting.job_id, JobError.SUB_TOKEN_ENDED, "Its sub-token ended while it waited.")
         elif outcome != "gone":
             full.add(lacking or ("call", waiting.account_id))
@@ -146,28 +147,59 @@ def _admit(organization_id: uuid.UUID, waiting: _Waiting, now: dt.datetime) -> t
     The image is in the workers' store before the job can be claimed. What fails on the way leaves the job waiting.
     Locks as detection_admit_waiting. Raises RedisError.
     """
-    lease = str(waiting.job_id)
-    deadline = now + dt.timedelta(seconds=settings.JOB_LIFE_SECONDS)
+    credential, lease = _credential(organization_id, waiting.job_id), str(waiting.job_id)
+    if credential is None:
+        return "gone", None
+    if stopped := _stopped(credential, now):
+        return stopped, None
+    placed = False
     try:
         with organization_scope(organization_id):
+            deadline = now + dt.timedelta(seconds=settings.JOB_LIFE_SECONDS)
             outcome, refused = _ask(organization_id, waiting, deadline, now)
             if outcome != "admitted":
-                if outcome in _ENDED and _suspended(organization_id, waiting.job_id):
-                    return "suspended", None
-                return outcome, _lacking(refused) if refused else None
-            job = Job.objects.get(id=waiting.job_id)
-            credential = credential_for_sub_token(organization_id, job.sub_token_id)
-            if credential is None or not rate.take_place(credential, lease, lease_seconds=settings.JOB_LIFE_SECONDS):
+                return _ENDED.get(outcome, outcome), _lacking(refused) if refused else None
+            placed = rate.take_place(credential, lease, lease_seconds=settings.JOB_LIFE_SECONDS)
+            if not placed:
                 raise _NoPlaceError
+            job = Job.objects.get(id=waiting.job_id)
             blobs.put(job.id, bytes(WaitingInput.objects.values_list("content", flat=True).get(id=job.id)))
             WaitingInput.objects.filter(id=job.id).delete()
     except _NoPlaceError:
         return "concurrency_limited", None
+    except Exception:
+        if placed:
+            rate.release(credential, lease)
+        raise
     try:
         doorbell.ring(job.model_version_id, job.img_size, job.priority_class)
     except (RedisError, OperationalError) as error:
         log.warning("doorbell_not_rung", job=str(job.id), error=str(error))
     return "admitted", None
+
+
+def _credential(organization_id: uuid.UUID, job_id: uuid.UUID) -> Credential | None:
+    with organization_scope(organization_id):
+        waiting = Job.objects.filter(id=job_id, status=JobStatus.WAITING)
+        sub_token_id = waiting.values_list("sub_token_id", flat=True).first()
+        found = credential_for_sub_token(organization_id, sub_token_id) if sub_token_id else None
+        if found is None:
+            return None
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT tenants_frozen_at(%s), tenants_organization_closing(%s)", [organization_id, organization_id]
+            )
+            frozen_at, closing_since = cursor.fetchone()
+        return replace(found, frozen_at=frozen_at, closing_since=closing_since)
+
+
+def _stopped(credential: Credential, now: dt.datetime) -> str | None:
+    """Say whether a sub-token has `ended`, for good, or is `stopped` for a time: it, or its organization."""
+    try:
+        credential.require_live(now)
+    except Problem as problem:
+        return "ended" if problem.code in {"revoked_token", "expired_token"} else "stopped"
+    return None
 
 
 def _ask(
@@ -185,12 +217,6 @@ def _ask(
 def _lacking(refused: dict[str, Any]) -> tuple[str, uuid.UUID]:
     what = refused["limit"] if refused["limit"] in ("tokens", "quota") else "limit"
     return what, uuid.UUID(refused["account"])
-
-
-def _suspended(organization_id: uuid.UUID, job_id: uuid.UUID) -> bool:
-    sub_token_id = Job.objects.values_list("sub_token_id", flat=True).get(id=job_id)
-    credential = credential_for_sub_token(organization_id, sub_token_id)
-    return credential is not None and credential.suspended_at is not None and credential.revoked_at is None
 
 
 def _end_overdue(now: dt.datetime) -> None:
