@@ -185,10 +185,11 @@ BEGIN
     RETURN QUERY SELECT 'waiting', j.id;
 END $$;
 
--- Give a job that waits what it waits for: admitted, and in the queue; gone (no longer waiting, or in other hands); or
+-- Give a job that waits what it waits for: admitted, and in the queue; gone (no longer waiting); or
 -- what billing_place_hold refused with, and its refusal.
 --
--- Locks the job, the accounts, their limits, the fair-share clock, in this order.
+-- Locks the job, the accounts, their limits, the fair-share clock, in this order. Who finds the job locked waits: two
+-- rounds beside each other keep the order of the jobs.
 CREATE FUNCTION detection_admit_waiting(
     p_org uuid, p_account uuid, p_job uuid, p_weight float8, p_deadline timestamptz, p_now timestamptz
 ) RETURNS TABLE (outcome text, refusal jsonb)
@@ -203,7 +204,7 @@ DECLARE
     v_refusal jsonb;
 BEGIN
     SELECT * INTO j FROM detection_job
-     WHERE id = p_job AND org_id = p_org AND status = 'waiting' FOR UPDATE SKIP LOCKED;
+     WHERE id = p_job AND org_id = p_org AND status = 'waiting' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN QUERY SELECT 'gone', NULL::jsonb;
         RETURN;
