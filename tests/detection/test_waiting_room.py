@@ -12,11 +12,10 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from billing.models import Account, Alert, Hold
+from billing.models import Account, Crossing, Hold
 from billing.services import rate
 from billing.services.accounts import change_cap
 from billing.services.allocations import allocate
-from billing.services.crossings import raise_crossings
 from billing.services.exhaustion import forget_refusals
 from billing.services.sub_token_life import resume_sub_tokens, revoke_sub_tokens, suspend_sub_tokens
 from detection.models import Job, ModelVersion, WaitingInput
@@ -324,20 +323,15 @@ def test_rounds_beside_each_other_admit_each_job_once_and_overspend_nothing(pati
     assert_ledger_clean()
 
 
-def test_admins_are_told_once_until_tokens_arrive(patient: Caller, alpha: Organization) -> None:
-    def alerts() -> int:
-        raise_crossings(now=timezone.now())
+def test_a_refusal_is_noted_for_those_who_are_told_of_it(patient: Caller) -> None:
+    def noted() -> int:
         with platform_scope("test"):
-            return Alert.objects.filter(subject_id=patient.sub_token.account_id, announced=True).count()
+            return Crossing.objects.filter(account_id=patient.sub_token.account_id, refused=True).count()
 
     spend_all(patient)
-    assert alerts() == 0
-    waiting(patient, 1)
-    assert alerts() == 1
-    for _ in range(3):
-        forget_refusals()
-        waiting(patient, 1)
-    assert alerts() == 1
+    assert noted() == 0
+    waiting(patient, 3)
+    assert noted() == 1
 
 
 def test_a_sub_token_that_rejects_is_refused_with_what_helps(alpha: Organization, version: ModelVersion) -> None:
