@@ -9,7 +9,7 @@ from tenants.models.tenant import tenant_key
 class WaitingInput(TenantModel):
     """The image of a job that waits for Tokens; its id and `created_at` are the job's.
 
-    It lies in PostgreSQL, which keeps it for as long as the job waits (docs/adr/0007). Only services/waiting_room.py
+    It lies in PostgreSQL, which keeps it for as long as the job waits (docs/adr/0010). Only services/waiting_room.py
     writes it: with the job, and away with the job's move into the queue or its end.
     """
 
