@@ -164,13 +164,14 @@ def test_litellm_16011_the_concurrency_cap_is_not_exceeded() -> None:
 
 def test_litellm_24677_the_rate_is_enforced_as_it_was_set() -> None:
     """litellm#24677: the limit bites at 70 % of what was set."""
-    who, rate, seconds = credential("50", burst=1), 50, 2.0
+    rate, burst = 50, 10
+    who = credential(str(rate), burst=burst)
     started, admitted = time.monotonic(), 0
-    while (elapsed := time.monotonic() - started) < seconds:
+    while (elapsed := time.monotonic() - started) < 2:
         admitted += outcome(who) == "admitted"
         time.sleep(0.001)
-    # One more for the burst; the loop itself may miss a few on a busy machine, never gain one.
-    assert rate * elapsed * 0.85 <= admitted <= rate * elapsed + 1
+    # What the loop misses on a busy machine the bucket keeps for it.
+    assert rate * elapsed * 0.95 <= admitted <= rate * elapsed + burst
 
 
 # --- Budget reset ----------------------------------------------------------------------------------------------------
