@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('billing', '0017_rare_transfers'),
-        ('detection', '0009_partitions'),
+        ('detection', '0010_count_batches'),
         ('tenants', '0014_single_sign_on'),
     ]
 
