@@ -11,6 +11,18 @@ from django.db import connection, transaction
 from billing.errors import AccountUnknown
 from billing.models import Account
 
+_BEFORE_OPENING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('accounts:' || %s::uuid, 0))"
+
+
+def before_opening_accounts(organization_id: uuid.UUID) -> None:
+    """Keep limits from being set on the accounts of an organization until this transaction ends.
+
+    Opening an account does that by itself. Who locks accounts first and opens some then calls this before, as who sets
+    limits shuts the accounts before locking any: else the two would wait for each other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_BEFORE_OPENING, [organization_id])
+
 
 class Way(NamedTuple):
     """From an account to what pays for it: the ring-fenced `funding`, and the capped accounts passed on the way."""

@@ -15,7 +15,7 @@ from billing.enums import AccountKind, TransferKind
 from billing.errors import AccountUnknown, DivisionInvalid, GrantUnknown
 from billing.models import Account, Grant, SubToken
 from billing.services.allocations import check_open, check_room
-from billing.services.locks import lock_accounts, way_from
+from billing.services.locks import before_opening_accounts, lock_accounts, way_from
 from billing.services.pots import legs_between, pot_of
 from billing.services.splitting import record
 from billing.services.sub_tokens import IssuedSubToken, Policy, draft_sub_token
@@ -102,6 +102,7 @@ def split(
             raise AccountUnknown("There is no such wallet or pool.")
         if grant_id is not None and not Grant.objects.filter(id=grant_id).exists():
             raise GrantUnknown("There is no such grant.")
+        before_opening_accounts(organization_id)
         funding_id, path = way_from(parent)
         way = lock_accounts([funding_id, *path])
         check_open(way.values(), now)

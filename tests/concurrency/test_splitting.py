@@ -17,6 +17,7 @@ from billing.models import Account, Transfer
 from billing.queries.balances import organization_balance
 from billing.services import splitting
 from billing.services.corrections import correct_grant, reverse_transfer
+from billing.services.limits import Ceilings, set_limits
 from billing.services.rearranging import preview, rearrange
 from billing.services.splits import Share, split
 from billing.services.subtrees import reclaim_all
@@ -241,3 +242,19 @@ def test_only_one_of_two_previews_of_one_state_is_done(committed_db: None, alpha
 
     assert race([commit] * 8) == {"done": 1, "stale": 7}
     assert [balance_of(pool).available_mtok for pool in (one, two)] == [4_900, 5_100]
+
+
+def test_splits_and_limits_do_not_wait_for_each_other(committed_db: None, alpha: Organization) -> None:
+    """Whoever sets limits shuts the accounts first; who splits locks some and opens others below."""
+    wallet = make_wallet(alpha, 100_000)
+
+    def split_up(chance: random.Random) -> None:
+        shares = [Share(f"Part {n}", chance.randint(1, 60)) for n in range(3)]
+        split(organization_id=alpha.id, account_id=wallet.id, shares=shares, actor=PLATFORM, now=NOW)
+
+    def limit(chance: random.Random) -> None:
+        ceilings = Ceilings(tokens_per_hour_mtok=chance.randint(50_000, 90_000))
+        set_limits(account_id=wallet.id, ceilings=ceilings, actor=PLATFORM, now=NOW)
+
+    race([again(alpha, act, seed) for seed in range(6) for act in (split_up, limit)])  # a deadlock would be raised
+    assert_ledger_clean()
