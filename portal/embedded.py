@@ -28,6 +28,10 @@ POSTGRES_VERSION = 18
 SYSTEM_USER = "tokensight"
 SOCKET_PATH_LIMIT = 100
 
+# What PostgreSQL says while processes of a server that was killed still have its memory, and how long they may take.
+ORPHANS = "is still in use"
+ORPHANS_SECONDS = 30
+
 SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -59,21 +63,13 @@ class EmbeddedPostgres:
         self._ids = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)
         self._prepare_directory()
         self._socket_directory = _socket_directory(self._directory, self._user)
-        options = {**SETTINGS, "unix_socket_directories": str(self._socket_directory), **(settings or {})}
-        with self._log.open("wb") as log:
-            self._process = processes.start(
-                [
-                    self._programs / "postgres",
-                    *("-D", self._directory),
-                    *(word for name, value in options.items() for word in ("-c", f"{name}={value}")),
-                ],
-                death_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
-                output=log,
-                cwd=self._directory,
-                user=self._ids[0],
-                group=self._ids[1],
-            )
-        _wait(self._process, self._answers, seconds=60, failed=self._explain)
+        self._options = {**SETTINGS, "unix_socket_directories": str(self._socket_directory), **(settings or {})}
+        self._process = self._start(time.monotonic() + ORPHANS_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """Return the server's process id."""
+        return self._process.pid
 
     def url(self, database: str, role: str = "postgres") -> str:
         """Return the connection URL of a database for a role."""
@@ -82,6 +78,31 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Shut the server down; open connections are closed."""
         processes.stop(self._process, first=signal.SIGINT, seconds=30)
+
+    def _start(self, deadline: float) -> subprocess.Popen[bytes]:
+        """Start the server; while connections of one that was killed are still ending, wait for them."""
+        while True:
+            with self._log.open("wb") as log:
+                process = processes.start(
+                    [
+                        self._programs / "postgres",
+                        *("-D", self._directory),
+                        *(word for name, value in self._options.items() for word in ("-c", f"{name}={value}")),
+                    ],
+                    death_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
+                    output=log,
+                    cwd=self._directory,
+                    user=self._ids[0],
+                    group=self._ids[1],
+                )
+            try:
+                _wait(process, self._answers, seconds=60, failed=self._explain)
+            except EmbeddedServerError as error:
+                if ORPHANS not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return process
 
     def _prepare_directory(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -144,6 +165,11 @@ class EmbeddedRedis:
                 cwd=directory,
             )  # fmt: skip
         _wait(self._process, self._answers, seconds=10, failed=self._explain)
+
+    @property
+    def pid(self) -> int:
+        """Return the server's process id."""
+        return self._process.pid
 
     def url(self) -> str:
         """Return the connection URL of database 0."""

@@ -86,6 +86,7 @@ def test_a_killed_workers_jobs_run_again_and_are_charged_once(
 def test_a_worker_told_to_stop_finishes_its_batch_and_leaves_the_rest_to_others(
     sub_token: SubToken, version: ModelVersion, start_worker: Callable[[], Process]
 ) -> None:
+    """openmeter PR#4902: 77 seconds of usage lost while the nodes were rolled over."""
     leaving = start_worker()
     jobs = send(sub_token, version, 20)
     wait_for(lambda: running(jobs, leaving), seconds=20)
