@@ -29,7 +29,7 @@ def mails() -> int:
 
 @pytest.mark.django_db
 def test_litellm_3738_and_3113_an_alert_on_every_request(alpha: Organization) -> None:
-    """Alerts: "alert on every request". Beyond the level each call is as silent as before it."""
+    """litellm#3738, #3113: "alert on every request". Beyond the level each call is as silent as before it."""
     account = make_account(make_wallet(alpha, 1_000_000), 100_000)
     for _ in range(30):
         spend(account, 3_200)
@@ -40,7 +40,7 @@ def test_litellm_3738_and_3113_an_alert_on_every_request(alpha: Organization) ->
 
 @pytest.mark.concurrency
 def test_litellm_pr_32011_duplicates_on_concurrent_crossing(committed_db: None) -> None:
-    """Alerts: "duplicates on concurrent crossing". Captures, and the workers that tell of them, all at once."""
+    """litellm PR#32011: "duplicates on concurrent crossing". Captures and the workers that tell of them race."""
     organization = make_organization()
     account = make_account(make_wallet(organization, 1_000_000), 100_000)
     held = [make_hold(account, 5_000, now=timezone.now()).hold_id for _ in range(20)]
@@ -63,7 +63,7 @@ def test_litellm_pr_32011_duplicates_on_concurrent_crossing(committed_db: None) 
 
 @pytest.mark.django_db
 def test_openmeter_3200_number_thresholds_never_fire(alpha: Organization) -> None:
-    """Alerts: "NUMBER thresholds never fire". A level fires at the exact thousandth, whatever the amounts are."""
+    """openmeter#3200: "NUMBER thresholds never fire". A level fires at its exact thousandth, whatever the sums."""
     wallet = make_wallet(alpha, 10_000_000)
     for whole in (1, 3, 7, 10, 99, 1_001, 99_999, 123_457):
         account = make_account(wallet, whole)
@@ -94,7 +94,7 @@ def test_one_api_the_low_quota_mail_sits_in_a_path_that_is_skipped(alpha: Organi
 
 @pytest.mark.django_db
 def test_lago_4954_polling_breaks_thresholds(alpha: Organization) -> None:
-    """Stale balances: polled every five minutes, a balance that falls and rises in between was never low."""
+    """lago-api#4954: polled every five minutes, a balance that falls and rises in between was never low."""
     forget_refusals()
     wallet = make_wallet(alpha, 100_000)
     spend(wallet, 100_000)

@@ -44,6 +44,7 @@ def only_job() -> Job | None:
 
 
 def test_before_the_job_starts(server: Server, caller: Caller) -> None:
+    """new-api#5288, #4168: a caller who is gone is charged, though nothing was done for them."""
     connection = call(server, caller)
     until(lambda: only_job())
     assert caller.balance().held_mtok == 700
@@ -53,6 +54,8 @@ def test_before_the_job_starts(server: Server, caller: Caller) -> None:
 
 
 def test_after_the_job_has_started(server: Server, caller: Caller, version: ModelVersion) -> None:
+    """new-api#5235: a caller who hangs up gets everything back, though the work was done."""
+
     def slow(_: bytes) -> list:
         time.sleep(2)
         return FOUND
