@@ -111,7 +111,9 @@ class SingleSignOnForm(forms.Form):
         label=_("Mail domains"), help_text=_("Whose addresses may come in, separated by commas: example.com")
     )
     default_role = forms.ChoiceField(
-        label=_("Role of newcomers"), choices=[(role.value, role.label) for role in Role if role is not Role.OWNER]
+        label=_("Role of newcomers"),
+        choices=[(role.value, role.label) for role in Role if role is not Role.OWNER],
+        initial=Role.VIEWER,
     )
 
     def __init__(self, *args: Any, kept: SingleSignOn | None, **kwargs: Any) -> None:
