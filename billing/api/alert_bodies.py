@@ -112,7 +112,7 @@ class SubscriptionsField(serializers.Field):
         return value
 
 
-@extend_schema_field({"type": ["string", "null"], "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "example": "22:00"})
+@extend_schema_field({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "example": "22:00"})
 class OptionalClockField(serializers.TimeField):
     """A time of day, HH:MM, or null."""
 

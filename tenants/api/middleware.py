@@ -84,6 +84,9 @@ class ApiShortcut:
         if not request.path_info.startswith(API_PREFIX):
             return self.get_response(request)
         request.get_host()
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            # PostgreSQL can store no null character, and look for none.
+            return _problem_response(request, 400)
         translation.activate(settings.LANGUAGE_CODE)
         match = request.resolver_match = resolve(request.path_info)
         response = match.func(request, *match.args, **match.kwargs)

@@ -8,6 +8,9 @@ BOTH: dict[str, tuple[str, ...]] = {
     # what there is
     "organization": ("overview",),
     "change_organization": ("organization_settings",),
+    "single_sign_on": ("single_sign_on",),
+    "set_single_sign_on": ("single_sign_on_change",),
+    "remove_single_sign_on": ("single_sign_on_change",),
     "balance": ("overview", "balance_pill"),
     "grants": ("grants",),
     "packages": ("grants",),

@@ -108,7 +108,7 @@ def test_a_list_costs_the_same_however_long_it_is(
         make_membership(alpha)
         make_team(alpha)
     for path in ("members", "teams", "management-keys", "audit"):
-        with django_assert_max_num_queries(30):
+        with django_assert_max_num_queries(31):
             assert owner.get(f"/o/alpha/{path}/").status_code == HTTPStatus.OK
 
 
