@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -43,10 +43,15 @@ class SpenderAnswer(serializers.Serializer):
     tokens = TokensField(source="mtok")
 
 
+@extend_schema_field({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$", "example": "2026-11"})
+class MonthField(serializers.DateField):
+    """A month, YYYY-MM."""
+
+
 class StatementAnswer(serializers.Serializer):
     """A month of an organization or a team: opening + in - out = closing."""
 
-    month = serializers.DateField(format="%Y-%m")
+    month = MonthField(format="%Y-%m")
     organization = serializers.CharField()
     team = serializers.CharField(allow_null=True)
     final = serializers.BooleanField(help_text="false while the month is not over")

@@ -21,9 +21,15 @@ from tenants.secrets import without_secrets
 API_PREFIX = "/v1/"
 OF_THE_BODY = ("Content-Type", "Content-Length", "Content-Encoding")
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{8,128}")
-CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+CODE_OF_STATUS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    422: "validation_error",
+}
 DETAIL_OF_CODE = {
     "not_found": "There is nothing at this address.",
+    "validation_error": "The query holds a null character, which no text may hold.",
     "internal_error": "Something went wrong on our side. Tell us the request_id.",
 }
 
@@ -86,7 +92,7 @@ class ApiShortcut:
         request.get_host()
         if "%00" in request.META.get("QUERY_STRING", ""):
             # PostgreSQL can store no null character, and look for none.
-            return _problem_response(request, 400)
+            return _problem_response(request, 422)
         translation.activate(settings.LANGUAGE_CODE)
         match = request.resolver_match = resolve(request.path_info)
         response = match.func(request, *match.args, **match.kwargs)

@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_refused_by_the_api_and_left_out_by_the_page(owne
     for query in ("actor=me", "from=yesterday", f"q={'x' * 201}"):
         answer = caller.get(f"/v1/audit_events?{query}")
         assert (answer.status_code, body(answer)["code"]) == (422, "validation_error"), query
-    assert caller.get("/v1/audit_events?q=%00").status_code == 400
+    assert caller.get("/v1/audit_events?q=%00").status_code == 422
     for query in ("actor=me&q=line", "since=yesterday&q=line", "q=%00", "cursor=x"):
         assert owner.get(f"/o/alpha/audit/?{query}").status_code == HTTPStatus.OK
 
