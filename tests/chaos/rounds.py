@@ -48,7 +48,11 @@ def main() -> int:
         ready = stack.wait_until(stack.ready, "ready again after the last kill", 120)
         lasted = time.monotonic() - began
         callers.stop()
-        finished = stack.wait_until(nothing_under_way, "every job is over", FINISH_SECONDS)
+        try:
+            finished = stack.wait_until(nothing_under_way, "every job is over", FINISH_SECONDS)
+        except RuntimeError:
+            print(f"under way: {under_way()}")
+            raise
         from tests.chaos import checks
 
         findings = checks.everything(callers)
@@ -85,12 +89,18 @@ def storm(stack: Stack, rounds: int, seed: int) -> None:
 
 
 def nothing_under_way() -> bool:
+    return not under_way()
+
+
+def under_way() -> list[dict[str, Any]]:
+    """Return what is known of the jobs that are not over."""
     from detection.enums import FINISHED
     from detection.models import Job
     from tenants.scope import platform_scope
 
+    columns = ("id", "status", "wait", "attempts", "worker", "created_at", "claimed_at", "lease_expires_at")
     with platform_scope("test"):
-        return not Job.objects.exclude(status__in=FINISHED).exists()
+        return list(Job.objects.exclude(status__in=FINISHED).values(*columns))
 
 
 def prepare(directory: Path) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tasks, "forget_old_answers", lambda now: None)
     monkeypatch.setattr(tasks, "verify_ledger", verify)
+    monkeypatch.setattr(tasks, "verify_usage", lambda now: {"gamma": ["day"]})
     monkeypatch.setattr(tasks, "verify_audit", lambda now, each: AuditReport(1, 9, 2, {"beta": None}))
     with structlog.testing.capture_logs() as logs:
         tasks.nightly()
@@ -96,9 +97,10 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
         go_on.set()
         night.join(10)
     assert len(calls) == 1
-    assert [line["event"] for line in logs] == ["night_work_still_running", "ledger_off", "audit_log_off"]
-    assert logs[1]["organizations"] == ["alpha"]
-    assert logs[2]["organizations"] == ["beta"]
+    assert [line["event"] for line in logs] == [
+        "night_work_still_running", "ledger_off", "usage_off", "audit_log_off"
+    ]  # fmt: skip
+    assert [line["organizations"] for line in logs[1:]] == [["alpha"], ["gamma"], ["beta"]]
 
 
 def test_a_night_that_fails_is_logged_and_the_next_one_verifies(
