@@ -7,7 +7,10 @@ import os
 import secrets
 import socket
 import threading
+import uuid
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 
 import cv2
@@ -19,6 +22,7 @@ from redis.exceptions import RedisError
 
 from detection.models import Model
 from detection.services import liveness, queue
+from detection.services.queue import Claim
 from workers.engines.base import EngineError
 from workers.pixels import PixelBudget
 from workers.pool import ModelPool
@@ -39,6 +43,8 @@ class Machine:
         self.lease = dt.timedelta(seconds=settings.JOB_LEASE_SECONDS)
         self.pixels = PixelBudget(settings.WORKER_PIXELS)
         self.stopping = threading.Event()
+        self._in_hand: dict[tuple[uuid.UUID, int], Claim] = {}
+        self._in_hand_lock = threading.Lock()
         self._warm = threading.Event()
         self._stopped = threading.Event()
         # Images of a batch are decoded side by side; OpenCV's own threads would only get in their way.
@@ -58,11 +64,32 @@ class Machine:
         except RedisError:
             log.warning("worker_not_signed_off", worker=self.id)
 
+    @contextmanager
+    def in_hand(self, claims: Sequence[Claim]) -> Iterator[None]:
+        """Have the leases of these claims renewed for as long as this lasts.
+
+        However it ends, and whether or not the database could be told: what is no longer here goes to another worker.
+        """
+        mine = {(claim.job_id, claim.attempt): claim for claim in claims}
+        with self._in_hand_lock:
+            self._in_hand |= mine
+        try:
+            yield
+        finally:
+            with self._in_hand_lock:
+                for key in mine:
+                    self._in_hand.pop(key, None)
+
+    def claims(self) -> list[Claim]:
+        """Return what is in this process's hands."""
+        with self._in_hand_lock:
+            return list(self._in_hand.values())
+
     def _beat(self) -> None:
         while True:
             try:
                 liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
-                queue.renew_leases(worker=self.id, lease=self.lease, now=timezone.now())
+                queue.renew_leases(claims=self.claims(), worker=self.id, lease=self.lease, now=timezone.now())
             except (RedisError, DatabaseError):
                 # The next beat tries again; if none gets through, the jobs rightly go to others.
                 log.warning("heartbeat_failed", worker=self.id, exc_info=True)

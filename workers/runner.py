@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import close_old_connections
 from django.utils import timezone
 from numpy.typing import NDArray
 
@@ -57,7 +57,8 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
     """Work off what waits for one model version at one size; return how many jobs were done.
 
     Stops early when the machine is stopping: what was claimed but not begun goes back, and another worker is called.
-    Raises what Redis or the database raise when they are away; the jobs in hand then run again.
+    Raises what Redis or the database raise when they are away; the jobs in hand then run again
+    when their leases are over.
     """
     done, limit = 0, settings.INFERENCE_BATCH_SIZE
     while True:
@@ -76,15 +77,9 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
             doorbell.ring(version_id, img_size)
             return done
         claims = _apart(machine, claimed)
-        try:
+        with machine.in_hand(claims):
             outcomes = _run(machine, claims, version_id, img_size)
             settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
-        except Exception:
-            # Redis or the database went away. This worker lives on and would renew the leases of jobs that it forgot.
-            if connection.errors_occurred:
-                connection.close_if_unusable_or_obsolete()
-            queue.let_go(claims=claims, worker=machine.id, now=timezone.now())
-            raise
         done += len(claims)
         if len(claims) == len(claimed) < limit:
             # That was all there was; what came since has rung.

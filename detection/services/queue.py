@@ -66,29 +66,28 @@ def give_back(*, claims: Sequence[Claim], worker: str) -> int:
         return cursor.rowcount
 
 
-def let_go(*, claims: Sequence[Claim], worker: str, now: dt.datetime) -> int:
-    """End the leases of jobs that went wrong on the way, so that the next sweep takes them; return how many.
+def renew_leases(*, claims: Sequence[Claim], worker: str, lease: dt.timedelta, now: dt.datetime) -> int:
+    """Hold on to claims that are still in a living worker's hands; return how many.
 
-    The attempt counts. A job that was settled all the same is left as it is.
+    Not to those that run longer than any job may, nor to any that the worker does not name: what it forgot on the way,
+    or was never told that it has, must go to another.
     """
-    with platform_scope("let jobs go"), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE detection_job AS job SET worker = '', lease_expires_at = %s"
-            " FROM unnest(%s::uuid[], %s::int[]) AS mine (id, attempt)"
-            " WHERE job.id = mine.id AND job.attempts = mine.attempt AND job.worker = %s AND job.status = 'running'",
-            [now, [claim.job_id for claim in claims], [claim.attempt for claim in claims], worker],
-        )
-        return cursor.rowcount
-
-
-def renew_leases(*, worker: str, lease: dt.timedelta, now: dt.datetime) -> int:
-    """Hold on to the jobs of a living worker, but not to those that run longer than any job may; return how many."""
+    if not claims:
+        return 0
     with platform_scope("renew leases"), connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
         cursor.execute(
-            "UPDATE detection_job SET lease_expires_at = %s"
-            " WHERE status = 'running' AND worker = %s AND lease_expires_at IS NOT NULL AND claimed_at > %s",
-            [now + lease, worker, now - dt.timedelta(seconds=settings.JOB_RUN_SECONDS)],
+            "UPDATE detection_job AS job SET lease_expires_at = %s"
+            " FROM unnest(%s::uuid[], %s::int[]) AS mine (id, attempt)"
+            " WHERE job.id = mine.id AND job.attempts = mine.attempt AND job.status = 'running' AND job.worker = %s"
+            " AND job.claimed_at > %s",
+            [
+                now + lease,
+                [claim.job_id for claim in claims],
+                [claim.attempt for claim in claims],
+                worker,
+                now - dt.timedelta(seconds=settings.JOB_RUN_SECONDS),
+            ],
         )
         return cursor.rowcount
 

@@ -92,9 +92,9 @@ def test_what_was_not_started_goes_back_as_if_nothing_had_happened(sub_token: Su
 
 def test_a_renewed_lease_keeps_a_job(sub_token: SubToken, version: ModelVersion, rings: list) -> None:
     job, now = queue_job(sub_token, version), timezone.now()
-    claim(version, now=now)
-    assert queue.renew_leases(worker="w2", lease=LEASE, now=now + timedelta(seconds=4)) == 0
-    assert queue.renew_leases(worker="w1", lease=LEASE, now=now + timedelta(seconds=4)) == 1
+    claims, later = claim(version, now=now), now + timedelta(seconds=4)
+    assert queue.renew_leases(claims=claims, worker="w2", lease=LEASE, now=later) == 0
+    assert queue.renew_leases(claims=claims, worker="w1", lease=LEASE, now=later) == 1
     assert queue.requeue_lost(now=now + timedelta(seconds=9)) == 0
     assert job_now(job).status == JobStatus.RUNNING
 
@@ -102,9 +102,23 @@ def test_a_renewed_lease_keeps_a_job(sub_token: SubToken, version: ModelVersion,
 def test_no_job_is_held_for_ever(sub_token: SubToken, version: ModelVersion, settings) -> None:
     now = timezone.now()
     queue_job(sub_token, version)
-    claim(version, now=now)
+    claims = claim(version, now=now)
     late = now + timedelta(seconds=settings.JOB_RUN_SECONDS + 1)
-    assert queue.renew_leases(worker="w1", lease=LEASE, now=late) == 0
+    assert queue.renew_leases(claims=claims, worker="w1", lease=LEASE, now=late) == 0
+
+
+def test_a_claim_that_its_worker_does_not_know_of_is_lost(
+    sub_token: SubToken, version: ModelVersion, rings: list
+) -> None:
+    known, unknown = queue_job(sub_token, version), queue_job(sub_token, version)
+    now = timezone.now()
+    claims = [one for one in claim(version, now=now) if one.job_id == known.id]
+    stale = [queue.Claim(one.job_id, one.attempt + 1, {}) for one in claims]
+    assert queue.renew_leases(claims=[], worker="w1", lease=LEASE, now=now) == 0
+    assert queue.renew_leases(claims=stale, worker="w1", lease=LEASE, now=now) == 0
+    assert queue.renew_leases(claims=claims, worker="w1", lease=LEASE, now=now + timedelta(seconds=4)) == 1
+    assert queue.requeue_lost(now=now + timedelta(seconds=7)) == 1
+    assert (job_now(known).status, job_now(unknown).status) == (JobStatus.RUNNING, JobStatus.QUEUED)
 
 
 def test_a_lost_job_waits_again_and_rings(sub_token: SubToken, version: ModelVersion, rings: list) -> None:
