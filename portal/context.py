@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
 
 from billing.queries.alerts import unread_count
-from billing.queries.burn import standing
+from billing.views.balance import standing_of
 from portal.navigation import sections_for
 from tenants.confined import confined_to
-from tenants.queries.memberships import memberships_of
 from tenants.views.impersonation import impersonation_of
 
 
@@ -31,12 +29,12 @@ def console(request: HttpRequest) -> dict[str, Any]:
             "membership": request.membership,  # type: ignore[attr-defined]
             "memberships": [
                 membership
-                for membership in memberships_of(request.membership.user_id)  # type: ignore[attr-defined]
+                for membership in request.memberships  # type: ignore[attr-defined]
                 if confined_to(request) in (None, str(membership.organization_id))
             ],
             "navigation": navigation,
             "unread_alerts": unread_count(request.membership.user_id),  # type: ignore[attr-defined]
-            "balance": standing(organization.id, timezone.now()),
+            "balance": standing_of(request),  # type: ignore[arg-type]
             "palette": [link for section in navigation for link in section.items],
         }
     }

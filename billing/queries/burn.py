@@ -12,8 +12,7 @@ from django.db.models import Max, Sum
 
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, DailyBurn, Entry
-from billing.queries.balances import organization_totals
-from billing.queries.forecast import organization_forecast
+from billing.queries.forecast import organization_outlook
 
 LOW_DAYS = 14
 CRITICAL_DAYS = 3
@@ -50,9 +49,8 @@ class Standing:
 
 def standing(organization_id: uuid.UUID, now: datetime) -> Standing:
     """Return what the organization can spend now (mtok), and for how many days: see billing/queries/forecast.py."""
-    available, held, _unallocated = organization_totals(organization_id, now=now)
-    ahead = organization_forecast(organization_id, now=now)
-    return Standing(available, held, ahead.lasts_days, ahead.runs_out_on)
+    ahead, held = organization_outlook(organization_id, now=now)
+    return Standing(ahead.available_mtok, held, ahead.lasts_days, ahead.runs_out_on)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from billing.models import Grant
-from billing.queries.burn import standing
 from billing.queries.packages import packages_on_sale
+from billing.views.balance import standing_of
 from tenants.views.access import ConsoleRequest, console_page
 
 
@@ -25,7 +25,7 @@ def grants(request: ConsoleRequest) -> HttpResponse:
     context = {
         "packages": packages_on_sale(),
         "grants": rows,
-        "standing": standing(request.organization.id, now),
+        "standing": standing_of(request),
         "now": now,
     }
     return render(request, "billing/grants.html", context)

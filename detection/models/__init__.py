@@ -1,6 +1,13 @@
 from detection.models.catalogue import Model, ModelVersion
 from detection.models.jobs import FairShareClock, IdempotentCall, Job, VirtualTime
-from detection.models.usage import DailyUsage, HourlyUsage, TagUsage
+from detection.models.usage import (
+    DailyUsage,
+    HourlyUsage,
+    OrganizationDay,
+    OrganizationHour,
+    OrganizationTag,
+    TagUsage,
+)
 from detection.models.waiting import WaitingInput
 
 __all__ = [
@@ -11,6 +18,9 @@ __all__ = [
     "Job",
     "Model",
     "ModelVersion",
+    "OrganizationDay",
+    "OrganizationHour",
+    "OrganizationTag",
     "TagUsage",
     "VirtualTime",
     "WaitingInput",

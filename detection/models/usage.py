@@ -23,7 +23,6 @@ class Counted(TenantModel):
         db_index=False,
         db_constraint=False,
     )
-    sub_token = tenant_key("billing.SubToken", db_index=False)
     model_version = models.ForeignKey(
         "detection.ModelVersion", on_delete=models.PROTECT, related_name="+", db_index=False
     )
@@ -37,7 +36,16 @@ class Counted(TenantModel):
         abstract = True
 
 
-class HourlyUsage(Counted):
+class CountedBySubToken(Counted):
+    """The same for each sub-token."""
+
+    sub_token = tenant_key("billing.SubToken", db_index=False)
+
+    class Meta:
+        abstract = True
+
+
+class HourlyUsage(CountedBySubToken):
     """Usage by the hour; forgotten when the calls themselves are."""
 
     hour = models.DateTimeField()
@@ -52,7 +60,7 @@ class HourlyUsage(Counted):
         return f"{self.hour:%Y-%m-%d %H}:00 {self.sub_token_id}"
 
 
-class DailyUsage(Counted):
+class DailyUsage(CountedBySubToken):
     """Usage by the day, kept for ever."""
 
     day = models.DateField()
@@ -66,7 +74,7 @@ class DailyUsage(Counted):
         return f"{self.day} {self.sub_token_id}"
 
 
-class TagUsage(Counted):
+class TagUsage(CountedBySubToken):
     """Usage by the day and tag, kept for ever. A call counts once for each of its tags, and once without a name.
 
     The row without a name is what lets a reader tell how much of a day bore any tag at all. A sub-token that brings
@@ -83,6 +91,52 @@ class TagUsage(Counted):
         constraints = [
             UniqueConstraint(
                 fields=["organization", "day", "sub_token", "model_version", "name", "value"], name="tag_usage_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.name}={self.value}"
+
+
+class OrganizationHour(Counted):
+    """Usage of a whole organization by the hour, so that its pages read as few rows with a thousand sub-tokens as with
+    one; forgotten when the calls themselves are."""
+
+    hour = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(fields=["organization", "hour", "model_version"], name="organization_hour_once")
+        ]
+        indexes = [Index(fields=["hour"], name="organization_hour_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"
+
+
+class OrganizationDay(Counted):
+    """Usage of a whole organization by the day, kept for ever."""
+
+    day = models.DateField()
+
+    class Meta:
+        constraints = [UniqueConstraint(fields=["organization", "day", "model_version"], name="organization_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+
+class OrganizationTag(Counted):
+    """Usage of a whole organization by the day and tag, kept for ever: what TagUsage says, over all sub-tokens."""
+
+    day = models.DateField()
+    name = models.CharField(max_length=40, blank=True)
+    value = models.CharField(max_length=120, blank=True)
+
+    class Meta:
+        constraints = [
+            UniqueConstraint(
+                fields=["organization", "day", "name", "value", "model_version"], name="organization_tag_once"
             )
         ]
 

@@ -7,7 +7,7 @@ from datetime import date
 
 from django.db.models import Sum
 
-from detection.models import DailyUsage
+from detection.models import OrganizationDay
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelBurn:
 def burn_by_model(first_day: date, limit: int | None = None) -> list[ModelBurn]:
     """Return the models that calls finished on that day (UTC) or later were charged for, the dearest first."""
     rows = (
-        DailyUsage.objects.filter(day__gte=first_day, charged_mtok__gt=0)
+        OrganizationDay.objects.filter(day__gte=first_day, charged_mtok__gt=0)
         .values("model_version__model__name")
         .annotate(mtok=Sum("charged_mtok"), calls=Sum("calls"))
         .order_by("-mtok", "model_version__model__name")[:limit]

@@ -40,6 +40,10 @@ DIMENSIONS = tuple(_KEYS)
 TAG = "tag:"
 MAX_ROWS = 10_000
 
+# The sums by the hour, by the day and by tags: of sub-tokens, and of the organization as a whole.
+_OF_SUB_TOKENS = ("detection_hourlyusage", "detection_dailyusage", "detection_tagusage")
+_OF_ORGANIZATION = ("detection_organizationhour", "detection_organizationday", "detection_organizationtag")
+
 # A table of sums, its column of time, from when up to when, and the keys to group by.
 _Part = tuple[str, str, Any, Any, Sequence[str]]
 _COUNTS = ("calls", "succeeded", "failed", "cached", "charged_mtok")
@@ -141,30 +145,32 @@ def summed(rows: Sequence[UsageRow]) -> UsageRow:
 def _by_time(group_by: Sequence[str], only: Narrowed, within: Span, parameters: dict[str, Any]) -> str:
     """Return the query of what was used, by the keys that the dimensions need, each read once from the sums."""
     keys = _keys(group_by)
+    hours, days, _tags = _tables(group_by, only)
     of_hours = ["(hour AT TIME ZONE 'UTC')::date AS day" if key == "day" else key for key in keys]
     if "hour" in group_by:
-        parts: list[_Part] = [("detection_hourlyusage", "hour", within.since, within.until, of_hours)]
+        parts: list[_Part] = [(hours, "hour", within.since, within.until, of_hours)]
     else:
-        parts = [("detection_hourlyusage", "hour", *edge, of_hours) for edge in within.edges]
-        parts.append(("detection_dailyusage", "day", within.first, within.end, keys))
+        parts = [(hours, "hour", *edge, of_hours) for edge in within.edges]
+        parts.append((days, "day", within.first, within.end, keys))
     return " UNION ALL ".join(_part(*part, only, parameters, number) for number, part in enumerate(parts))
 
 
 def _by_tag(tag: str, group_by: Sequence[str], only: Narrowed, within: Span, parameters: dict[str, Any]) -> str:
     """Return the query of what was used by tag, and of what bore none: the whole less what bore any."""
     others = _keys([name for name in group_by if name != tag])
+    _hours, days, tags = _tables(group_by, only)
     keys = [*others, "name", "value"]
     if tag == "tag":
         chosen, marker = "name <> ''", "name = ''"
     else:
         parameters["tag"] = tag.removeprefix(TAG)
         chosen = marker = "name = %(tag)s"
-    days = ("day", within.first, within.end)
+    of_days = ("day", within.first, within.end)
     unnamed = [*others, "NULL::text AS name", "NULL::text AS value"]
     parts = [
-        _part("detection_tagusage", *days, keys, only, parameters, 0, f"AND {chosen}"),
-        _part("detection_dailyusage", *days, unnamed, only, parameters, 0),
-        _part("detection_tagusage", *days, unnamed, only, parameters, 0, f"AND {marker}", sign="-"),
+        _part(tags, *of_days, keys, only, parameters, 0, f"AND {chosen}"),
+        _part(days, *of_days, unnamed, only, parameters, 0),
+        _part(tags, *of_days, unnamed, only, parameters, 0, f"AND {marker}", sign="-"),
     ]
     return " UNION ALL ".join(parts)
 
@@ -189,6 +195,12 @@ def _part(
         f" WHERE org_id = %(org)s AND {column} >= %(first{number})s AND {column} < %(end{number})s"
         f" {_conditions(only)[0]} {also}" + (f" GROUP BY {', '.join(grouped)}" if grouped else "")
     )
+
+
+def _tables(group_by: Sequence[str], only: Narrowed) -> tuple[str, str, str]:
+    """Return the tables of the sums by the hour, the day and tags: the smallest that know what is asked for."""
+    by_sub_token = {"team", "sub_token"} & set(group_by) or only.sub_token_id is not None or only.team_id is not None
+    return _OF_SUB_TOKENS if by_sub_token else _OF_ORGANIZATION
 
 
 def _conditions(only: Narrowed) -> tuple[str, dict[str, Any]]:

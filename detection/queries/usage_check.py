@@ -26,6 +26,28 @@ WITH daily AS (
 ), tagged AS (
     SELECT day, sub_token_id, name, sum(charged_mtok) AS mtok
     FROM detection_tagusage WHERE org_id = %(org)s AND day >= %(since)s GROUP BY day, sub_token_id, name
+), whole AS (
+    SELECT part, day, version, sum(mtok) AS mtok, sum(calls) AS calls FROM (
+        SELECT '' AS part, day, model_version_id AS version, charged_mtok AS mtok, calls
+        FROM detection_organizationday WHERE org_id = %(org)s AND day >= %(since)s
+        UNION ALL
+        SELECT hour::text, (hour AT TIME ZONE 'UTC')::date, model_version_id, charged_mtok, calls
+        FROM detection_organizationhour WHERE org_id = %(org)s AND hour >= %(since)s::timestamp AT TIME ZONE 'UTC'
+        UNION ALL
+        SELECT name || '=' || value, day, model_version_id, charged_mtok, calls
+        FROM detection_organizationtag WHERE org_id = %(org)s AND day >= %(since)s
+    ) line GROUP BY 1, 2, 3
+), parts AS (
+    SELECT part, day, version, sum(mtok) AS mtok, sum(calls) AS calls FROM (
+        SELECT '' AS part, day, model_version_id AS version, charged_mtok AS mtok, calls
+        FROM detection_dailyusage WHERE org_id = %(org)s AND day >= %(since)s
+        UNION ALL
+        SELECT hour::text, (hour AT TIME ZONE 'UTC')::date, model_version_id, charged_mtok, calls
+        FROM detection_hourlyusage WHERE org_id = %(org)s AND hour >= %(since)s::timestamp AT TIME ZONE 'UTC'
+        UNION ALL
+        SELECT name || '=' || value, day, model_version_id, charged_mtok, calls
+        FROM detection_tagusage WHERE org_id = %(org)s AND day >= %(since)s
+    ) line GROUP BY 1, 2, 3
 ), off (name, subject, day, expected, actual) AS (
     SELECT 'usage of the day = its captures', sub_token_id, day, coalesce(captured.mtok, 0), coalesce(daily.mtok, 0)
     FROM daily FULL JOIN captured USING (day, sub_token_id)
@@ -43,6 +65,11 @@ WITH daily AS (
     SELECT 'usage with tags is within that of the day', tag.sub_token_id, tag.day, coalesce(daily.mtok, 0), tag.mtok
     FROM tagged tag LEFT JOIN daily USING (day, sub_token_id)
     WHERE tag.name = '' AND tag.mtok > coalesce(daily.mtok, 0)
+    UNION ALL
+    SELECT 'usage of the organization = that of its sub-tokens', version, day, coalesce(parts.mtok, 0),
+           coalesce(whole.mtok, 0)
+    FROM whole FULL JOIN parts USING (part, day, version)
+    WHERE (coalesce(whole.mtok, 0), coalesce(whole.calls, 0)) <> (coalesce(parts.mtok, 0), coalesce(parts.calls, 0))
 )
 SELECT name, subject::text, day::text, expected::bigint, actual::bigint
 FROM off ORDER BY day, name, subject LIMIT %(shown)s
@@ -53,7 +80,7 @@ def disagreements(organization_id: uuid.UUID, *, since: dt.date) -> list[dict[st
     """Return where the sums of the days from `since` on do not say what the ledger says; at most the first hundred.
 
     The days of `since` and later must still have their hours. A line is `{"check", "subject", "day", "expected_mtok",
-    "actual_mtok"}`, the subject a sub-token's id.
+    "actual_mtok"}`, the subject a sub-token's id, or a model version's where an organization's own sums are compared.
     """
     with connection.cursor() as cursor:
         cursor.execute(_CHECK, {"org": organization_id, "since": since, "shown": SHOWN})

@@ -24,7 +24,11 @@ _FORGET = """
 DELETE FROM {table}
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {column} < %s ORDER BY {column} LIMIT {limit}))
 """
-_AGING = (("detection_idempotentcall", "created_at"), ("detection_hourlyusage", "hour"))
+_AGING = (
+    ("detection_idempotentcall", "created_at"),
+    ("detection_hourlyusage", "hour"),
+    ("detection_organizationhour", "hour"),
+)
 
 
 def make_room(*, now: dt.datetime) -> int:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from billing.models import SubToken
-from billing.queries.burn import standing
+from billing.views.balance import standing_of
 from portal.services.export import export_zip
 from tenants.errors import TenantsError
 from tenants.models import ManagementKey, Membership
@@ -30,7 +30,7 @@ def closing(request: ConsoleRequest) -> HttpResponse:
         "members": Membership.objects.count(),
         "sub_tokens": SubToken.objects.filter(revoked_at=None, expires_at__gt=now).count(),
         "keys": ManagementKey.objects.filter(revoked_at=None).count(),
-        "balance": standing(request.organization.id, now),
+        "balance": standing_of(request),
         "days": GRACE.days,
     }
     return render(request, "portal/closing.html", context)

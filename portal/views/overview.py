@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from billing.models import SubToken
-from billing.queries.burn import Day, burn_by_account, burn_down, standing
+from billing.queries.burn import Day, burn_by_account, burn_down
 from billing.queries.ledger import last_check
+from billing.views.balance import standing_of
 from detection.models import Job
 from detection.queries.spending import burn_by_model
 from detection.views.calls import names_of_sub_tokens
@@ -33,7 +34,7 @@ def overview(request: ConsoleRequest) -> HttpResponse:
     days = burn_down(DAYS, now)
     jobs = list(Job.objects.select_related("model_version__model").order_by("-id")[:LATEST])
     context = {
-        "standing": standing(request.organization.id, now),
+        "standing": standing_of(request),
         "left_chart": left_chart(days),
         "spent_chart": spent_chart(days),
         "sub_token_chart": sub_token_chart(now),

@@ -10,14 +10,6 @@ from tenants.models import Membership, Role
 from tenants.scope import user_scope
 
 
-def membership_by_slug(user_id: uuid.UUID, slug: str) -> Membership | None:
-    """Return a person's membership (with its organization) in the organization named `slug`, or None."""
-    with user_scope(user_id):
-        return (
-            Membership.objects.filter(user_id=user_id, organization__slug=slug).select_related("organization").first()
-        )
-
-
 def memberships_of(user_id: uuid.UUID) -> list[Membership]:
     """Return a person's memberships with their organizations, by the organizations' names."""
     with user_scope(user_id):

@@ -22,18 +22,22 @@ from tenants.client_ip import client_ip
 from tenants.confined import confined_to, passed_sso
 from tenants.models import Membership, Organization, Role, User
 from tenants.permissions import Permission, permissions_of
-from tenants.queries.memberships import membership_by_slug
+from tenants.queries.memberships import memberships_of
 from tenants.queries.second_factor import has_second_factor
 from tenants.scope import organization_scope
 from tenants.views.impersonation import SAFE_METHODS, borrowed_membership, borrowed_permissions
 
 
 class ConsoleRequest(HttpRequest):
-    """A request of a member, inside the scope of their organization. `permissions` is what their role may do."""
+    """A request of a member, inside the scope of their organization.
+
+    `memberships` are all that the person has, and `permissions` what the role in this organization may do.
+    """
 
     user: User
     organization: Organization
     membership: Membership
+    memberships: list[Membership]
     permissions: frozenset[Permission]
 
 
@@ -43,9 +47,9 @@ def console_page(
     """Let only members whose role has `permission` see the page of the organization named by `slug` in the URL.
 
     The view runs in one transaction, inside the organization's scope, and gets `request.organization`,
-    `request.membership`, `request.permissions` and the URL's other arguments (not `slug`). It must render inside:
-    a lazy template response is rendered here, a streaming one would find no rows. A view that waits for another process
-    to see what it wrote (`scoped=False`) opens and closes the scope itself.
+    `request.membership`, `request.memberships`, `request.permissions` and the URL's other arguments (not `slug`). It
+    must render inside: a lazy template response is rendered here, a streaming one would find no rows. A view that waits
+    for another process to see what it wrote (`scoped=False`) opens and closes the scope itself.
 
     Nobody signed in: to the sign-in page. Not a member: 404, the same as for an organization that does not exist.
     A role without the permission: 403. Where the organization requires a second factor, who has none is led to set one
@@ -61,7 +65,7 @@ def console_page(
         def guarded(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
-            membership, permissions = _standing(request, slug)
+            membership, memberships, permissions = _standing(request, slug)
             confined = confined_to(request)
             if confined is not None and confined != str(membership.organization_id):
                 raise Http404
@@ -78,6 +82,7 @@ def console_page(
             if needed not in permissions or (confined is not None and needed is Permission.ORGANIZATION_OWN):
                 raise PermissionDenied
             request.membership = membership  # type: ignore[attr-defined]
+            request.memberships = memberships  # type: ignore[attr-defined]
             request.organization = membership.organization  # type: ignore[attr-defined]
             request.permissions = permissions  # type: ignore[attr-defined]
             if not scoped:
@@ -105,20 +110,22 @@ def _must_come_by_provider(request: HttpRequest, membership: Membership) -> bool
     )
 
 
-def _standing(request: HttpRequest, slug: str) -> tuple[Membership, frozenset[Permission]]:
-    """Return the membership by which somebody sees an organization, and what it allows; 404 where there is none.
+def _standing(request: HttpRequest, slug: str) -> tuple[Membership, list[Membership], frozenset[Permission]]:
+    """Return the membership by which somebody sees an organization, all that this person has, and what it allows; 404
+    where there is none.
 
     In a frozen organization members only look.
     """
-    membership = membership_by_slug(cast(User, request.user).pk, slug)
+    memberships = memberships_of(cast(User, request.user).pk)
+    membership = next((one for one in memberships if one.organization.slug == slug), None)
     if membership is None:
         membership = borrowed_membership(request, slug)
         if membership is None:
             raise Http404
-        return membership, borrowed_permissions(membership.role)
+        return membership, memberships_of(membership.user_id), borrowed_permissions(membership.role)
     if membership.organization.frozen_at is not None and request.method not in SAFE_METHODS:
         raise PermissionDenied
-    return membership, permissions_of(membership.role)
+    return membership, memberships, permissions_of(membership.role)
 
 
 def require_permission(request: ConsoleRequest, permission: Permission) -> None:

@@ -14,7 +14,15 @@ from django.utils import timezone
 
 from billing.models import SubToken
 from detection.enums import JobStatus
-from detection.models import DailyUsage, HourlyUsage, ModelVersion, TagUsage
+from detection.models import (
+    DailyUsage,
+    HourlyUsage,
+    ModelVersion,
+    OrganizationDay,
+    OrganizationHour,
+    OrganizationTag,
+    TagUsage,
+)
 from detection.queries.usage import Narrowed, UsageRow, span, usage
 from detection.queries.usage_check import disagreements
 from detection.services import doorbell, jobs, queue, settlement
@@ -87,6 +95,24 @@ def test_a_batch_is_one_row_of_each_sum(sub_token: SubToken, version: ModelVersi
         assert not TagUsage.objects.exists()
     assert (hour.hour, hour.calls, hour.charged_mtok) == (NOON, 5, 60)
     assert (day.day, day.calls, day.charged_mtok) == (NOON.date(), 5, 60)
+
+
+def test_an_organization_s_sums_hold_all_of_its_sub_tokens(sub_token: SubToken, version: ModelVersion) -> None:
+    other = make_spender(beside=sub_token)
+    stranger = make_spender()
+    batch = [
+        queue_job(spender, version, now=NOON, price_mtok=10 + number, tags={"shift": str(number % 2)})
+        for number, spender in enumerate([sub_token, other, stranger, other, sub_token])
+    ]
+    queue.claim(version_id=version.id, img_size=640, limit=8, worker="w", lease=timedelta(seconds=6), now=NOON)
+    settlement.settle(outcomes=[Outcome(job.id, 1, [], 64, 48, 1.0) for job in batch], worker="w", now=NOON)
+    with organization_scope(sub_token.organization_id):
+        assert [(row.hour, row.calls, row.charged_mtok) for row in OrganizationHour.objects.all()] == [(NOON, 4, 48)]
+        assert [(row.day, row.calls) for row in OrganizationDay.objects.all()] == [(NOON.date(), 4)]
+        tags = OrganizationTag.objects.order_by("name", "value").values_list("name", "value", "calls", "charged_mtok")
+        assert list(tags) == [("", "", 4, 48), ("shift", "0", 2, 24), ("shift", "1", 2, 24)]
+    with organization_scope(stranger.organization_id):
+        assert OrganizationDay.objects.get().charged_mtok == 12
 
 
 def test_a_cached_answer_counts_and_costs_nothing(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +190,10 @@ def test_the_sums_agree_with_the_ledger_and_a_wrong_one_shows(sub_token: SubToke
     run(sub_token, version, NOON, price_mtok=50, fail=True)
     with organization_scope(sub_token.organization_id):
         assert disagreements(sub_token.organization_id, since=NOON.date()) == []
-    for table in ("detection_hourlyusage", "detection_dailyusage", "detection_tagusage"):
+    for table in (
+        "detection_hourlyusage", "detection_dailyusage", "detection_tagusage",
+        "detection_organizationhour", "detection_organizationday", "detection_organizationtag",
+    ):  # fmt: skip
         with platform_scope("spoil"), connection.cursor() as cursor:
             cursor.execute(f"UPDATE {table} SET charged_mtok = charged_mtok + 1")
             found = disagreements(sub_token.organization_id, since=NOON.date())

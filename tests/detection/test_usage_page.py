@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import SubToken
-from detection.models import DailyUsage, ModelVersion
+from detection.models import DailyUsage, ModelVersion, OrganizationDay
 from tenants.models import Organization, Role, User
 from tenants.scope import organization_scope, platform_scope
 from tests.detection.test_usage import run
@@ -60,7 +60,7 @@ def test_the_chart_says_what_it_found(page: Any, sub_token: SubToken, version: M
 def test_a_sum_that_differs_from_the_ledger_shows(page: Any, sub_token: SubToken, version: ModelVersion) -> None:
     run(sub_token, version, timezone.now())
     with platform_scope("spoil"):
-        DailyUsage.objects.update(charged_mtok=1)
+        OrganizationDay.objects.update(charged_mtok=1)
     assert "Differs from the ledger" in page()
 
 

@@ -14,18 +14,22 @@ from detection.models import Job, ModelVersion
 from detection.services import blobs
 from tenants.identifiers import new_id
 from tenants.scope import organization_scope, platform_scope
-from tests.factories.billing import make_hold, make_wallet
+from tests.factories.billing import make_grant, make_hold, make_wallet
 from tests.factories.sub_tokens import make_sub_token
 from tests.factories.tenants import make_organization
 
 PARAMETERS = {"conf": 0.25, "iou": 0.7, "max_det": 300, "classes": None}
 
 
-def make_spender(mtok: int = 50_000) -> SubToken:
-    """Create a sub-token with `mtok` of its own, in an organization of its own."""
-    organization = make_organization()
-    wallet = make_wallet(organization, mtok)
-    sub_token, _ = make_sub_token(organization)
+def make_spender(mtok: int = 50_000, *, beside: SubToken | None = None) -> SubToken:
+    """Create a sub-token with `mtok` of its own, in an organization of its own, or in that of another sub-token."""
+    if beside is None:
+        organization = make_organization()
+        wallet = make_wallet(organization, mtok)
+    else:
+        organization, wallet = beside.organization, beside.account.parent
+        make_grant(organization, mtok)
+    sub_token, _ = make_sub_token(organization, name="Line 1" if beside is None else f"Beside {beside.name}")
     with organization_scope(organization.id):
         allocate(
             from_account_id=wallet.id,

@@ -72,7 +72,15 @@ DEFINER_FUNCTIONS = {
     "billing_rate_levels_by_hash": "how many requests may who has this secret make?",
 }
 # Tables that are summed up, thousands of rows at a time: their policies read the scope once for a query.
-SCOPE_READ_ONCE = {"billing_dailyburn", "detection_dailyusage", "detection_hourlyusage", "detection_tagusage"}
+SCOPE_READ_ONCE = {
+    "billing_dailyburn",
+    "detection_dailyusage",
+    "detection_hourlyusage",
+    "detection_tagusage",
+    "detection_organizationday",
+    "detection_organizationhour",
+    "detection_organizationtag",
+}
 OTHER_POLICIES = {("tenants_membership", "own", "SELECT")}
 
 TABLES = [pytest.param(model, id=model._meta.db_table) for model in tenant_models()]
