@@ -13,6 +13,8 @@ from tests.e2e.stack import Stack, running_stack
 from tests.e2e.staffing import staff_cookies
 
 
+# First, because xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/e2e/" in str(item.path):
