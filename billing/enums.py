@@ -167,3 +167,31 @@ class DeliveryStatus(models.TextChoices):
     QUEUED = "queued", _("Waiting")
     DELIVERED = "delivered", _("Delivered")
     FAILED = "failed", _("Given up")
+
+
+class PaymentKind(models.TextChoices):
+    """What money was paid for."""
+
+    TOPUP = "topup", _("Top-up")
+    AUTO_TOPUP = "auto_topup", _("Auto top-up")
+    PLAN = "plan", _("Plan")
+    BOOST = "boost", _("Boost")
+
+
+class PaymentStatus(models.TextChoices):
+    """How far a payment is. A bank may take days over `processing`; what is over may still be paid late."""
+
+    OPEN = "open", _("Not paid yet")
+    PROCESSING = "processing", _("Waiting for the bank")
+    PAID = "paid", _("Paid")
+    FAILED = "failed", _("Failed")
+    EXPIRED = "expired", _("Expired")
+
+
+class EventStatus(models.TextChoices):
+    """What became of an event of Stripe's."""
+
+    RECEIVED = "received", _("Waiting")
+    PROCESSED = "processed", _("Processed")
+    IGNORED = "ignored", _("Not for us")
+    FAILED = "failed", _("Failed")

@@ -156,3 +156,74 @@ class StatementOff(Exception):
         said = "; ".join(f"{name}: {entries} mtok by the entries, {kept} kept" for name, entries, kept in differences)
         super().__init__(f"This statement does not reconcile and is not given out. {said}.")
         self.differences = differences
+
+
+class PaymentError(Exception):
+    """Something that paying refuses or that could not be done; nothing was credited when one of these is raised."""
+
+
+class PaymentsUnavailable(PaymentError):
+    """Buying is not set up on this server."""
+
+    def __init__(self) -> None:
+        super().__init__("Buying is not set up on this server.")
+
+
+class GatewayAway(PaymentError):
+    """Stripe did not answer, or said that it cannot now: the same may be asked again later."""
+
+
+class GatewayRefused(PaymentError):
+    """Stripe refuses what it was asked, which is a mistake of ours; `code` is Stripe's word for it."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CardDeclined(PaymentError):
+    """The bank refused the card; `code` and `decline_code` are Stripe's words for why."""
+
+    def __init__(self, code: str, decline_code: str = "", payment_intent_id: str = "") -> None:
+        super().__init__(f"The card was declined: {decline_code or code}.")
+        self.code, self.decline_code, self.payment_intent_id = code, decline_code, payment_intent_id
+
+
+class AuthenticationRequired(PaymentError):
+    """The bank wants the card holder to confirm the payment in person (3-D Secure)."""
+
+    def __init__(self, payment_intent_id: str) -> None:
+        super().__init__("The card holder has to confirm this payment.")
+        self.payment_intent_id = payment_intent_id
+
+
+class PaymentUnknown(PaymentError):
+    """There is no such payment in this organization."""
+
+
+class PaymentMismatch(PaymentError):
+    """What Stripe says was paid is not what was asked for: nothing is credited until a person has looked."""
+
+
+class TopUpInvalid(PaymentError):
+    """Tokens cannot be bought like this; `field` says which part is wrong and `str(error)` what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TooManyPayments(PaymentError):
+    """Too many payments were begun and not paid."""
+
+
+class PaymentClosed(PaymentError):
+    """The payment is over: it can be neither continued nor cancelled."""
+
+
+class SignatureInvalid(PaymentError):
+    """What came in is not signed by Stripe, or was signed too long ago."""
+
+
+class EventUnreadable(PaymentError):
+    """What Stripe signed is not an event of the kind that is understood here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from billing.services import alerts, crossings, digests, unusual, webhooks
+from billing.services import alerts, crossings, digests, stripe_events, unusual, webhooks
 from billing.services.expiring import warn_of_expiring_grants
 from billing.services.reminders import remind_of_ends
 from tenants.beside import Beside, stopping
@@ -14,6 +14,10 @@ from tenants.beside import Beside, stopping
 LANES = 4
 
 _calls = [Beside(f"webhooks-{lane}", lambda: webhooks.send_due_webhooks(stop=stopping.is_set)) for lane in range(LANES)]
+_events = [
+    Beside(f"stripe-events-{lane}", lambda: stripe_events.process_due_events(stop=stopping.is_set))
+    for lane in range(LANES)
+]
 _look = Beside("unusual-burn", lambda: unusual.notice_unusual_burn(now=timezone.now()))
 
 
@@ -35,6 +39,20 @@ def send_webhooks() -> None:
     if webhooks.is_webhook_due(timezone.now()):
         for lane in _calls:
             lane.start()
+
+
+@shared_task(name="billing.process_stripe_events")
+def process_stripe_events() -> None:
+    """Every few seconds, and when an event came in: make of what Stripe told what it means, beside the scheduler."""
+    if stripe_events.is_event_due(timezone.now()):
+        for lane in _events:
+            lane.start()
+
+
+@shared_task(name="billing.forget_stripe_events")
+def forget_stripe_events() -> None:
+    """Every night: delete the events of long ago."""
+    stripe_events.forget_old_events(timezone.now())
 
 
 @shared_task(name="billing.send_digests")

@@ -67,9 +67,15 @@ app.conf.update(
         "remind-of-ends": _every(60.0, "billing.remind_of_ends"),
         "raise-crossings": _every(2.0, "billing.raise_crossings"),
         "send-webhooks": _every(5.0, "billing.send_webhooks"),
+        "process-stripe-events": _every(5.0, "billing.process_stripe_events"),
         "send-digests": _every(60.0, "billing.send_digests"),
         "notice-error-runs": _every(30.0, "workers.notice_error_runs"),
         "notice-unusual-burn": _every(300.0, "billing.notice_unusual_burn"),
+        "forget-stripe-events": {
+            "task": "billing.forget_stripe_events",
+            "schedule": crontab(hour=4, minute=7),
+            "options": {"queue": "maintenance"},
+        },
         "forget-alerts": {
             "task": "billing.forget_alerts",
             "schedule": crontab(hour=3, minute=57),

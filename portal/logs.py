@@ -98,6 +98,8 @@ def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
+            # Below this level Stripe's library writes what is sent and answered.
+            "stripe": {"level": "WARNING"},
             # One line per request is the access log's business.
             "django.server": {"handlers": [], "propagate": False},
             "django.request": {"level": "ERROR"},

@@ -269,6 +269,27 @@ USE_TZ = True
 TOKEN_PRICE_MINOR = env.int("TOKEN_PRICE_MINOR", default=1)
 TOKEN_PRICE_CURRENCY = env.str("TOKEN_PRICE_CURRENCY", default="CNY")
 
+# Buying goes through Stripe; without a key it is not set up, and everything else works.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+# Empty: Stripe itself. A developer's machine has a stand-in's address here.
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
+STRIPE_API_VERSION = env.str("STRIPE_API_VERSION", default="2026-10-28.endive")
+# Stripe works out the tax; it must be told there where the seller is registered.
+STRIPE_AUTOMATIC_TAX = env.bool("STRIPE_AUTOMATIC_TAX", default=True)
+# How can be paid, as Stripe calls it (card, alipay, wechat_pay ...); empty: what its dashboard says.
+STRIPE_PAYMENT_METHODS = env.list("STRIPE_PAYMENT_METHODS", default=[])
+if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET:
+    raise ImproperlyConfigured(
+        "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not: what is paid could not be told to this server."
+    )
+if STRIPE_API_BASE and not DEVELOPMENT and not STRIPE_API_BASE.startswith("https://"):
+    raise ImproperlyConfigured("STRIPE_API_BASE must be empty or begin with https:// (a stand-in is for development).")
+if STRIPE_API_BASE and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
+    raise ImproperlyConfigured("STRIPE_API_BASE must be empty with a live key, which is for nobody but Stripe.")
+# Events of Stripe are kept this long.
+STRIPE_EVENTS_KEPT_DAYS = env.int("STRIPE_EVENTS_KEPT_DAYS", default=90)
+
 # --- Files -----------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static"))

@@ -13,6 +13,7 @@ from billing.models.grants import Grant, Lot
 from billing.models.holds import DailyBurn, Hold
 from billing.models.limits import Limits, LimitWindow
 from billing.models.packages import Package
+from billing.models.payments import BillingCustomer, Payment, ReconciliationRun, StripeEvent, TopUpTier
 from billing.models.price_books import PriceBook
 from billing.models.sub_tokens import RetiredSecret, SubToken
 from billing.models.transfers import Entry, Transfer
@@ -26,6 +27,7 @@ __all__ = [
     "AlertPreferences",
     "AlertSettings",
     "AlertSubscription",
+    "BillingCustomer",
     "Crossing",
     "DailyBurn",
     "Entry",
@@ -36,9 +38,13 @@ __all__ = [
     "Limits",
     "Lot",
     "Package",
+    "Payment",
     "PriceBook",
+    "ReconciliationRun",
     "RetiredSecret",
+    "StripeEvent",
     "SubToken",
+    "TopUpTier",
     "Transfer",
     "WebhookDelivery",
     "WebhookEndpoint",

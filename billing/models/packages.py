@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from billing.enums import Currency
+from billing.money import money_text
 from tenants.identifiers import new_id
 
 
@@ -45,5 +46,5 @@ class Package(models.Model):
 
     @property
     def price(self) -> str:
-        """Return its price in the currency's unit, which has two decimals in all that packages are sold in."""
-        return f"{self.price_minor // 100:,}.{self.price_minor % 100:02d} {self.currency}"
+        """Return its price in the currency's unit."""
+        return money_text(self.price_minor, self.currency)

@@ -9,12 +9,14 @@ from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
 from billing.views.ledger import ledger, ledger_csv
 from billing.views.statements import statement_csv_file, statement_page, statement_pdf_file
+from billing.views.stripe_webhook import stripe_webhook
 
 ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
 ENDPOINT = "o/<slug:slug>/webhooks/<uuid:endpoint_id>/"
 NODE = "o/<slug:slug>/splitting/<uuid:account_id>/"
 
 urlpatterns = [
+    path("webhooks/stripe", stripe_webhook, name="stripe_webhook"),
     path("o/<slug:slug>/balance/", balance_pill, name="balance_pill"),
     path("o/<slug:slug>/forecast/", forecast_page, name="forecast"),
     path("o/<slug:slug>/forecast.csv", forecast_csv, name="forecast_csv"),

@@ -15,14 +15,16 @@ import structlog
 from django.apps import apps
 from django.db import connection, transaction
 
-from billing.models import Account, DailyBurn, Entry, Grant, Hold, LedgerCheck, Lot, Transfer
+from billing.models import Account, DailyBurn, Entry, Grant, Hold, LedgerCheck, Lot, Payment, Transfer
 from tenants.models import AuditChain, AuditCheck, AuditEvent, Organization, Team, TenantModel
 from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
 
 ROWS_AT_ONCE = 2000
-LEDGER: frozenset[type[TenantModel]] = frozenset({Account, Grant, Lot, Transfer, Entry, Hold, DailyBurn, LedgerCheck})
+LEDGER: frozenset[type[TenantModel]] = frozenset(
+    {Account, Grant, Lot, Transfer, Entry, Hold, DailyBurn, LedgerCheck, Payment}
+)
 # Pools of the ledger hang on teams, which lose their names.
 NAMELESS: frozenset[type[TenantModel]] = frozenset({Team})
 # Nobody may delete from these but the owner's function.
@@ -58,6 +60,16 @@ def erase_organization(organization_id: UUID, now: datetime, *, stop: Callable[[
             team.name = str(team.id)
             team.save(update_fields=["name"])
         Account.objects.filter(organization=organization).update(label="")
+        # What was paid for the grants stays with them; the pages at Stripe name who paid.
+        Payment.objects.filter(organization=organization).update(
+            created_by="",
+            idempotency_key="",
+            method="",
+            checkout_url="",
+            receipt_url="",
+            invoice_url="",
+            invoice_pdf="",
+        )
         Account.objects.filter(organization=organization, closed_at=None).update(closed_at=now)
         organization.name, organization.slug = "–", f"deleted-{organization_id.hex}"
         organization.deleted_at = now

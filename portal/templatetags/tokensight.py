@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from billing.money import money_text
 from tenants.models import Role
 
 register = template.Library()
@@ -53,6 +54,12 @@ def tokens(mtok: int | None, style: str = "") -> SafeString | str:
         token_number(mtok, style),
         _("Tokens"),
     )
+
+
+@register.filter
+def money(minor: int | None, currency: str) -> str:
+    """Return an amount of a currency's minor unit as money with its currency; None is an en dash."""
+    return "–" if minor is None else money_text(minor, currency)
 
 
 @register.filter

@@ -56,6 +56,12 @@ ACTIONS: dict[str, Promise] = {
     "grant.issued": _("Granted Tokens"),
     "grant.corrected": _("Corrected a grant"),
     "grant.refunded": _("Refunded Tokens"),
+    "top_up.begun": _("Began to buy Tokens"),
+    "top_up.paid": _("Bought Tokens"),
+    "top_up.cancelled": _("Took a payment back before it was paid"),
+    "top_up.processing": _("A payment waits for the bank"),
+    "top_up.failed": _("A payment failed"),
+    "top_up.expired": _("A payment was not made in time"),
     "transfer.reversed": _("Reversed a transfer"),
     "wallet.rearranged": _("Shared Tokens out anew"),
     "wallet.split": _("Split Tokens into sub-tokens"),
@@ -149,6 +155,10 @@ FACTS: dict[str, Promise] = {
     "recipient": _("To"),
     "held_mtok": _("Held"),
     "when_uncounted": _("While requests cannot be counted"),
+    "price": _("Price"),
+    "total": _("Paid in all"),
+    "package": _("Package"),
+    "failure": _("Why it failed"),
 }
 
 # What facts are set to, where the stored word is not one for people.

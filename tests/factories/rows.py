@@ -12,7 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import NOT_PROVIDED, Field, Model
 
-from billing.models import Account, Entry, Hold, SubToken, Transfer
+from billing.models import Account, Entry, Grant, Hold, Payment, SubToken, Transfer
 from tenants.identifiers import new_id
 from tenants.models import Invitation, Organization, SingleSignOn, TenantModel
 from tests.factories.tenants import make_user
@@ -98,6 +98,7 @@ VALUES: dict[type[Model], Callable[[Rows], dict[str, Any]]] = {
     Invitation: lambda rows: {"role": "viewer"},
     SingleSignOn: lambda rows: {"default_role": "viewer"},
     SubToken: lambda rows: {"account_id": rows.make(Account).pk},
+    Payment: lambda rows: {"status": "paid", "paid_at": NOW, "grant_id": rows.make(Grant).pk},
     Hold: lambda rows: {
         "status": "captured",
         "amount_mtok": 1,

@@ -27,6 +27,7 @@ OPEN = {
     "healthz": "says that the process lives",
     "readyz": "says that the parts are there",
     "metrics": "the platform's numbers",
+    "webhooks/stripe": "takes what Stripe signed, see tests/billing/payments/test_webhook.py",
     "dev/mail/": "on a developer's machine only, see tests/portal/test_mail.py",
     "dev/mail/<uuid:mail_id>/": "on a developer's machine only",
     "dev/mail/<uuid:mail_id>/html/": "on a developer's machine only",

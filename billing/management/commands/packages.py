@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,6 +11,7 @@ from billing.enums import Currency
 from billing.errors import LedgerError
 from billing.management.commands.grant_tokens import parse_tokens
 from billing.models import Package
+from billing.money import minor_of
 from billing.services.packages import retire_package, set_package
 
 
@@ -62,9 +62,6 @@ class Command(BaseCommand):
 
 def _minor(text: str) -> int:
     try:
-        minor = Decimal(text) * 100
-    except InvalidOperation as error:
-        raise CommandError(f"{text!r} is not a price.") from error
-    if not minor.is_finite() or minor < 0 or minor != int(minor):
-        raise CommandError("A price is not negative and has at most 2 decimals.")
-    return int(minor)
+        return minor_of(text)
+    except ValueError as error:
+        raise CommandError(f"{text!r}: {error}") from error
