@@ -20,6 +20,9 @@ from tests.committed import remember_migrated_rows, restore_migrated_rows
 from tests.factories.tenants import make_membership, make_organization, make_user
 
 
+pytest_plugins = ["tests.stripe_standin"]
+
+
 def pytest_configure() -> None:
     # How long one example takes says more about the machine than about the code.
     hypothesis.settings.register_profile("tokensight", deadline=None)

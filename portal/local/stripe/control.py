@@ -1,0 +1,118 @@
+"""What tests and people tell the stand-in to do, under /_config/ alone: nothing of it is Stripe's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from portal.local.stripe import payments
+from portal.local.stripe.deliveries import Deliveries
+from portal.local.stripe.errors import StripeError, invalid
+from portal.local.stripe.world import ACCOUNT, API_VERSION, Json, World
+
+Control = Callable[[World, Deliveries, Json, str], Json]
+
+
+def add_routes(app: web.Application, world: web.AppKey[World], deliveries: web.AppKey[Deliveries]) -> None:
+    """Add the controls to a server."""
+    for method, path, act in CONTROLS:
+        app.router.add_route(method, path, _control(act, world, deliveries))
+
+
+def _control(
+    act: Control, world: web.AppKey[World], deliveries: web.AppKey[Deliveries]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        data: Any = await request.json() if request.can_read_body else {}
+        try:
+            if not isinstance(data, dict):
+                raise invalid("Give a JSON object.")
+            answered = act(request.app[world], request.app[deliveries], data, request.match_info.get("id", ""))
+        except StripeError as error:
+            return web.json_response(error.body("req_control"), status=error.status)
+        request.app[world].changed = True
+        return web.json_response(answered)
+
+    return answer
+
+
+def set_endpoint(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Deliver events to {"url", "secret", "events": [...] or none for all}."""
+    if not str(data.get("url", "")).startswith("http") or not data.get("secret"):
+        raise invalid("A webhook endpoint needs url and secret.")
+    world.endpoints[name] = {"url": data["url"], "secret": data["secret"], "events": data.get("events")}
+    return {"id": name, **world.endpoints[name], "secret": "(kept)"}
+
+
+def remove_endpoint(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Deliver nothing more to an endpoint."""
+    world.endpoints.pop(name, None)
+    return {"id": name, "deleted": True}
+
+
+def flush(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Forget everything but the endpoints."""
+    world.clear()
+    return {"flushed": True}
+
+
+def settle(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Let the money of a bank debit arrive, or with {"succeeds": false} fail to."""
+    intent = world.get("payment_intent", name)
+    payments.settle(world, intent, succeeds=data.get("succeeds", True))
+    return intent
+
+
+def deliver(world: World, deliveries: Deliveries, data: Json, name: str) -> Json:
+    """Deliver an event again: {"times": n, "api_version": ..., "account": ..., "livemode": ..., "id": ...}."""
+    event = world.get("event", name)
+    changes: Json = {key: data[key] for key in ("api_version", "account", "livemode", "id", "created") if key in data}
+    for _ in range(data.get("times", 1)):
+        deliveries.again(event, changes)
+    return {"event": name, "changes": changes}
+
+
+def go_away(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Answer the next {"requests": n} with {"status": 503}; {"after": true} does what was asked and then fails."""
+    world.away = {
+        "requests": data.get("requests", 1),
+        "status": data.get("status", 503),
+        "after": data.get("after", False),
+    }
+    if world.away["requests"] <= 0:
+        world.away = None
+    return {"away": world.away}
+
+
+def state(world: World, deliveries: Deliveries, data: Json, name: str) -> Json:
+    """Say how much there is, and how many deliveries have not ended."""
+    return {
+        "account": ACCOUNT,
+        "api_version": API_VERSION,
+        "objects": {kind: len(found) for kind, found in world.objects.items()},
+        "deliveries": deliveries.waiting,
+        "endpoints": list(world.endpoints),
+    }
+
+
+def do_due(world: World) -> None:
+    """Settle the bank debits whose time has come, where people and not tests use the stand-in."""
+    if world.settle_seconds is None:
+        return
+    for intent in world.all("payment_intent", status="processing"):
+        if world.secret(intent["id"]).get("settles_at", 0) <= world.now():
+            outcome = world.secret(intent["payment_method"]).get("outcome")
+            payments.settle(world, intent, succeeds=outcome == "settles")
+
+
+CONTROLS: tuple[tuple[str, str, Control], ...] = (
+    ("GET", "/_config/state", state),
+    ("DELETE", "/_config/data", flush),
+    ("POST", "/_config/away", go_away),
+    ("POST", "/_config/webhooks/{id}", set_endpoint),
+    ("DELETE", "/_config/webhooks/{id}", remove_endpoint),
+    ("POST", "/_config/events/{id}/deliver", deliver),
+    ("POST", "/_config/payment_intents/{id}/settle", settle),
+)
