@@ -267,7 +267,7 @@ def unexpected_state(intent: Json, act: str) -> StripeError:
     """Return the refusal of an act that an intent's status does not allow."""
     kind = intent["object"]
     message = f"You cannot {act} this {kind.title().replace('_', '')} because it has a status of {intent['status']}."
-    return invalid(message, f"{kind}_unexpected_state", **{kind: intent})
+    return StripeError(400, "invalid_request_error", message, f"{kind}_unexpected_state", **{kind: intent})
 
 
 def _not_disputed(world: World, charge: Json) -> None:
