@@ -108,7 +108,7 @@ def prepare(*, limited: bool) -> tuple[str, list[str], str]:
             "classes": ["a"], "default_img_size": 640, "stride": 32, "end_to_end": True, "metrics": {},
         }  # fmt: skip
         version = catalogue.register_version(metadata, path="", engine=Engine.NULL)
-    wallet = accounts.open_wallet(organization.id)
+    wallet = accounts.open_wallet(organization.id, plan="enterprise")
     grants.issue_grant(
         organization_id=organization.id, tokens_mtok=10**12, source=GrantSource.PURCHASE,
         expires_at=now + timedelta(days=365), idempotency_key="benchmark", now=now,

@@ -114,7 +114,7 @@ def prepare() -> tuple[Organization, User]:
         organization = Organization.objects.create(id=uuid.uuid4(), name="Benchmark", slug="benchmark")
         user = User.objects.create_user("admin@benchmark.example", "correct-horse-battery-9", name="Admin")
         Membership.objects.create(organization=organization, user=user, role=Role.OWNER)
-    wallet = accounts.open_wallet(organization.id)
+    wallet = accounts.open_wallet(organization.id, plan="enterprise")
     for number in range(3):
         grants.issue_grant(
             organization_id=organization.id, tokens_mtok=SUB_TOKENS * MTOK_EACH, source=GrantSource.PURCHASE,

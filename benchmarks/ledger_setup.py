@@ -59,7 +59,7 @@ def _prepare_tokensight(server: EmbeddedPostgres, count: int, mtok: int) -> Targ
     number = next(_numbers)
     with platform_scope("benchmark"):
         organization = Organization.objects.create(name=f"Bench {number}", slug=f"bench-{number}")
-    wallet = accounts.open_wallet(organization.id)
+    wallet = accounts.open_wallet(organization.id, plan="enterprise")
     now = datetime.now(UTC)
     grants.issue_grant(
         organization_id=organization.id, tokens_mtok=mtok * count, source=GrantSource.PURCHASE,

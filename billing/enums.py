@@ -72,6 +72,10 @@ class LimitPeriod(models.TextChoices):
     TOTAL = "total", _("In all")
 
 
+# The plan's own ceiling of Tokens per hour, counted beside the organization's limits in windows of the same table.
+PLAN_HOUR = "planhour"
+
+
 class Level(models.TextChoices):
     """Whose limit it is."""
 
@@ -105,6 +109,18 @@ class Currency(models.TextChoices):
 
     CNY = "CNY", _("CNY")
     USD = "USD", _("USD")
+
+
+class SubscriptionStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    PAST_DUE = "past_due", _("Payment is overdue")
+
+
+class PeriodReason(models.TextChoices):
+    """Why Tokens of a plan were given."""
+
+    PERIOD = "period", _("A new period")
+    UPGRADE = "upgrade", _("An upgrade")
 
 
 class SubTokenMode(models.TextChoices):

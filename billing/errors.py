@@ -94,6 +94,26 @@ class PackageUnknown(LedgerError):
     """There is no such package on sale."""
 
 
+class PlanError(LedgerError):
+    """Something that plans refuse; `str(error)` says to a person why."""
+
+
+class PlanInvalid(PlanError):
+    """A plan or a boost cannot be like this."""
+
+
+class PlanUnknown(PlanError):
+    """There is no such plan, or boost, that can be had."""
+
+
+class PlanNotForSale(PlanError):
+    """Organizations do not come to this plan, or leave theirs, by themselves."""
+
+
+class PlanUnchanged(PlanError):
+    """The organization is on this plan already, or nothing waits to be changed."""
+
+
 class PoolMissing(LedgerError):
     """The team has no pool yet."""
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from billing.services import alerts, crossings, digests, stripe_events, unusual, webhooks
 from billing.services.expiring import warn_of_expiring_grants
 from billing.services.reminders import remind_of_ends
+from billing.services.subscriptions import begin_due_periods, keep_ceilings
 from tenants.beside import Beside, stopping
 
 # Several at once, because each call waits for a stranger's server.
@@ -78,3 +79,11 @@ def forget_alerts() -> None:
 def warn_of_grants_that_expire() -> None:
     """Every ten minutes: tell people of grants that expire within a week."""
     warn_of_expiring_grants(now=timezone.now())
+
+
+@shared_task(name="billing.keep_plans")
+def keep_plans() -> None:
+    """Every half minute: begin the months of plans that cost nothing, and write changed ceilings where they act."""
+    now = timezone.now()
+    begin_due_periods(now=now)
+    keep_ceilings(now=now)

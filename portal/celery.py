@@ -69,6 +69,7 @@ app.conf.update(
         "send-webhooks": _every(5.0, "billing.send_webhooks"),
         "process-stripe-events": _every(5.0, "billing.process_stripe_events"),
         "send-digests": _every(60.0, "billing.send_digests"),
+        "keep-plans": _every(30.0, "billing.keep_plans"),
         "notice-error-runs": _every(30.0, "workers.notice_error_runs"),
         "notice-unusual-burn": _every(300.0, "billing.notice_unusual_burn"),
         "forget-stripe-events": {

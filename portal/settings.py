@@ -252,11 +252,6 @@ SPECTACULAR_SETTINGS = {
     "LICENSE": {"name": "AGPL-3.0-or-later"},
 }
 
-# --- What the plan allows a sub-token at most; null in its policy means this -----------------------------------------
-PLAN_REQUESTS_PER_SECOND = env.int("PLAN_REQUESTS_PER_SECOND", default=1000)
-PLAN_CONCURRENCY = env.int("PLAN_CONCURRENCY", default=256)
-PLAN_SUB_TOKEN_DAYS = env.int("PLAN_SUB_TOKEN_DAYS", default=365)
-
 # --- Languages and time ----------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]

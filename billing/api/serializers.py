@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from rest_framework import serializers
 
 from billing.api.fields import NetworkField, TagsField, TokensField, TokensInput
@@ -78,11 +77,6 @@ class LifeFields(StrictSerializer):
         """Refuse members that contradict each other."""
         if attrs.get("expires_at") and attrs.get("expires_in_days"):
             raise serializers.ValidationError({"expires_at": ["Give this or expires_in_days, not both."]})
-        days = attrs.get("expires_in_days")
-        if days and days > settings.PLAN_SUB_TOKEN_DAYS:
-            raise serializers.ValidationError(
-                {"expires_in_days": [f"The plan allows at most {settings.PLAN_SUB_TOKEN_DAYS} days."]}
-            )
         return attrs
 
     def expiry(self, now: datetime) -> datetime | None:

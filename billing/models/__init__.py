@@ -14,6 +14,7 @@ from billing.models.holds import DailyBurn, Hold
 from billing.models.limits import Limits, LimitWindow
 from billing.models.packages import Package
 from billing.models.payments import BillingCustomer, Payment, ReconciliationRun, StripeEvent, TopUpTier
+from billing.models.plans import Boost, BoostOffer, Plan, PlanPeriod, PlanPrice, Subscription
 from billing.models.price_books import PriceBook
 from billing.models.sub_tokens import RetiredSecret, SubToken
 from billing.models.transfers import Entry, Transfer
@@ -28,6 +29,8 @@ __all__ = [
     "AlertSettings",
     "AlertSubscription",
     "BillingCustomer",
+    "Boost",
+    "BoostOffer",
     "Crossing",
     "DailyBurn",
     "Entry",
@@ -39,11 +42,15 @@ __all__ = [
     "Lot",
     "Package",
     "Payment",
+    "Plan",
+    "PlanPeriod",
+    "PlanPrice",
     "PriceBook",
     "ReconciliationRun",
     "RetiredSecret",
     "StripeEvent",
     "SubToken",
+    "Subscription",
     "TopUpTier",
     "Transfer",
     "WebhookDelivery",

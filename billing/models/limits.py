@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from billing.enums import LimitPeriod
+from billing.enums import PLAN_HOUR, LimitPeriod
 from tenants.models.tenant import TenantModel, tenant_key
 
 
@@ -21,6 +21,8 @@ class Limits(TenantModel):
     tokens_per_month_mtok = models.BigIntegerField(null=True, blank=True)
     tokens_total_mtok = models.BigIntegerField(null=True, blank=True)
     requests_per_second = models.DecimalField(max_digits=9, decimal_places=3, null=True, blank=True)
+    # The ceiling of the organization's plan, on its wallet's row; a boost is reckoned in when it is looked at.
+    plan_tokens_per_hour_mtok = models.BigIntegerField(null=True, editable=False)
     burst = models.PositiveIntegerField(null=True, blank=True)
     requests_per_day = models.PositiveIntegerField(null=True, blank=True)
     concurrency = models.PositiveIntegerField(null=True, blank=True)
@@ -67,7 +69,8 @@ class LimitWindow(TenantModel):
     """
 
     account = tenant_key("billing.Account", db_index=False)
-    period = models.CharField(max_length=8, choices=LimitPeriod.choices)
+    # One of LimitPeriod, or PLAN_HOUR.
+    period = models.CharField(max_length=8)
     starts_at = models.DateTimeField()
     used_mtok = models.BigIntegerField(default=0)
     # What must be used for the next level of an alert (billing/migrations/sql/watch_limits.sql); None after the last.
@@ -79,7 +82,9 @@ class LimitWindow(TenantModel):
                 fields=["organization", "account", "period", "starts_at"], name="limit_window_once_per_period"
             ),
             models.CheckConstraint(condition=Q(used_mtok__gte=0), name="limit_window_not_negative"),
-            models.CheckConstraint(condition=Q(period__in=LimitPeriod.values), name="limit_window_period_known"),
+            models.CheckConstraint(
+                condition=Q(period__in=[*LimitPeriod.values, PLAN_HOUR]), name="limit_window_period_known"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -11,8 +11,10 @@ from threading import Lock
 from typing import Any
 
 import orjson
+from django.utils import timezone
 
 from billing.models import SubToken
+from billing.queries.plans import PlanTerms
 from billing.queries.rate_levels import RateLevels, rate_levels
 from tenants.api.credentials import refuse_address, refuse_closing, refuse_dead, refuse_frozen, refuse_replaced
 from tenants.api.problems import Problem
@@ -44,6 +46,8 @@ class Credential:
     on_exhausted: str
     priority_class: int
     rates: RateLevels
+    # None before the organization has a wallet, when there is nothing to spend either.
+    plan: PlanTerms | None = None
     # When the secret that was presented stops working, because a newer one replaced it; None for the newest.
     secret_ends_at: datetime | None = None
     # Since when staff let nothing be spent in its organization.
@@ -57,6 +61,8 @@ class Credential:
 
         `above` is what `billing_rate_levels` says of it; its own policy bounds it in any case.
         """
+        terms = (above or {}).get("plan")
+        plan = PlanTerms.of(terms) if terms else None
         return cls(
             organization_id=sub_token.organization_id,
             sub_token_id=sub_token.id,
@@ -74,7 +80,8 @@ class Credential:
             ip_allow_list=tuple(sub_token.ip_allow_list),
             on_exhausted=sub_token.on_exhausted,
             priority_class=sub_token.priority_class,
-            rates=RateLevels.of(sub_token, above),
+            rates=RateLevels.of(sub_token, above, plan),
+            plan=plan,
             secret_ends_at=sub_token.secret_ends_at,
             frozen_at=sub_token.organization_frozen_at,
             closing_since=sub_token.closing_since,
@@ -93,8 +100,24 @@ class Credential:
         """Raise `ip_not_allowed` when the policy lists addresses, and this is none of them."""
         refuse_address(ip, self.ip_allow_list, "sub-token")
 
+    def allows_model(self, model: str, task: str) -> bool:
+        """Return whether plan and policy allow a model and its task."""
+        try:
+            self.require_model(model, task)
+        except Problem:
+            return False
+        return True
+
     def require_model(self, model: str, task: str) -> None:
-        """Raise `model_not_allowed` or `task_not_allowed` when the policy does not list the model or its task."""
+        """Raise `model_not_allowed` or `task_not_allowed` unless plan and policy allow the model and its task."""
+        if self.plan and self.plan.models and model not in self.plan.models:
+            raise Problem(
+                "model_not_allowed",
+                f"Your plan, {self.plan.name}, does not include the model {model}.",
+                allowed=self.plan.models,
+                plan=self.plan.key,
+                upgrade_url=self.plan.upgrade_url,
+            )
         if self.models and model not in self.models:
             raise Problem("model_not_allowed", f"This sub-token may not use the model {model}.", allowed=self.models)
         if self.tasks and task not in self.tasks:
@@ -123,7 +146,7 @@ def credential_for_secret(secret: str) -> Credential | None:
     secret_hash = hash_secret(secret)
     asked_at = time.monotonic()
     cached = _cache.get(secret_hash)
-    if cached and asked_at - cached[0] < CACHE_SECONDS:
+    if cached and asked_at - cached[0] < CACHE_SECONDS and not _is_over(cached[1]):
         return cached[1]
     found: Any = next(iter(SubToken.objects.raw(FIND, {"hash": secret_hash})), None)
     credential = Credential.of(found, orjson.loads(found.rate_levels)) if found else None
@@ -133,6 +156,12 @@ def credential_for_secret(secret: str) -> Credential | None:
         # Aged from before the question, so that a revocation committed meanwhile is seen in time.
         _cache[secret_hash] = (asked_at, credential)
     return credential
+
+
+def _is_over(credential: Credential | None) -> bool:
+    """Return whether the plan's terms have changed by themselves since they were read: a boost has ended, or begun."""
+    changes_at = credential.plan.changes_at if credential and credential.plan else None
+    return changes_at is not None and changes_at <= timezone.now()
 
 
 def credential_for_sub_token(organization_id: uuid.UUID, sub_token_id: uuid.UUID) -> Credential | None:

@@ -120,7 +120,7 @@ FROM billing_limits l
 CROSS JOIN LATERAL billing_limit_periods(l, %(now)s) AS p
 LEFT JOIN billing_limitwindow w
     ON w.org_id = l.org_id AND w.account_id = l.account_id AND w.period = p.period AND w.starts_at = p.starts_at
-WHERE l.account_id = ANY (%(ids)s::uuid[])
+WHERE l.account_id = ANY (%(ids)s::uuid[]) AND (p.period = 'planhour') = %(plan)s
 ORDER BY p.ends_at
 """
 
@@ -129,7 +129,7 @@ def limit_states(account_ids: Iterable[uuid.UUID], *, now: datetime | None = Non
     """Return the limits of Tokens of those of the accounts that have any, the shortest period first, in one query."""
     found: dict[uuid.UUID, list[LimitState]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_STATES, {"ids": list(account_ids), "now": now or timezone.now()})
+        cursor.execute(_STATES, {"ids": list(account_ids), "now": now or timezone.now(), "plan": False})
         for account_id, period, *rest in cursor.fetchall():
             found.setdefault(account_id, []).append(LimitState(LimitPeriod(period), *rest))
     return found
@@ -138,6 +138,14 @@ def limit_states(account_ids: Iterable[uuid.UUID], *, now: datetime | None = Non
 def limits_of(account_id: uuid.UUID, *, now: datetime | None = None) -> list[LimitState]:
     """Return an account's own limits of Tokens, the shortest period first; not those of the accounts above it."""
     return limit_states([account_id], now=now).get(account_id, [])
+
+
+def plan_hour(account_id: uuid.UUID, *, now: datetime) -> LimitState | None:
+    """Return how much of its plan's Tokens per hour an organization has used, by its wallet; None without a ceiling."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STATES, {"ids": [account_id], "now": now, "plan": True})
+        found = cursor.fetchone()
+    return LimitState(LimitPeriod.HOUR, *found[2:]) if found else None
 
 
 def account_limits(accounts: Iterable[Account], *, now: datetime | None = None) -> list[AccountLimits]:

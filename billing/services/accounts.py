@@ -7,23 +7,29 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 
 from billing.enums import SYSTEM_KINDS, AccountKind, AccountMode
 from billing.errors import AccountUnknown, CapBelowDrawn
 from billing.models import Account
+from billing.queries.plans import find_plan
 from billing.services.locks import lock_accounts
+from billing.services.subscriptions import begin_subscription
 from tenants.scope import organization_scope
 
 
-def open_wallet(organization_id: uuid.UUID) -> Account:
+def open_wallet(organization_id: uuid.UUID, *, plan: str | None = None, now: datetime | None = None) -> Account:
     """Return an organization's wallet; the first time, open it and the system's accounts behind it.
 
-    Opens its own scope. Safe to repeat and to race.
+    With a wallet comes a plan: the one of this key, or the initial one. Opens its own scope. Safe to repeat and race.
     """
     with organization_scope(organization_id):
         Account.objects.bulk_create(
             [Account(organization_id=organization_id, kind=kind) for kind in (AccountKind.ORG_WALLET, *SYSTEM_KINDS)],
             ignore_conflicts=True,
+        )
+        begin_subscription(
+            organization_id=organization_id, plan=find_plan(plan) if plan else None, now=now or timezone.now()
         )
         return Account.objects.get(organization_id=organization_id, kind=AccountKind.ORG_WALLET)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from django.db import connection, transaction
 
-from billing.enums import LEVEL_OF_KIND, AccountKind
+from billing.enums import LEVEL_OF_KIND, PLAN_HOUR, SYSTEM_KINDS, AccountKind
 from billing.errors import AccountUnknown
 from billing.models import Account, Limits, LimitWindow, SubToken
 from billing.queries.credentials import forget_credentials
+from billing.queries.pools import wallet
 from billing.services.locks import lock_accounts
 from tenants.actors import Actor
 from tenants.services import audit
@@ -67,6 +69,26 @@ def set_limits(*, account_id: uuid.UUID, ceilings: Ceilings, actor: Actor, now: 
     return limits
 
 
+def set_plan_ceiling(*, tokens_per_hour_mtok: int | None, now: datetime) -> None:
+    """Let the organization in scope spend so much per hour by its plan; None: no bound.
+
+    Does nothing where that is so already. Locks all accounts of the organization, also the system's, in order of id, so
+    that Tokens can be granted in the same transaction; then the wallet's limits.
+    """
+    account = wallet()
+    limits = Limits.objects.filter(account=account).first()
+    if (limits.plan_tokens_per_hour_mtok if limits else None) == tokens_per_hour_mtok:
+        return
+    below = _lock_all_below(account, SYSTEM_KINDS)
+    limits, _ = Limits.objects.get_or_create(
+        organization_id=account.organization_id, account=account, defaults={"created_at": now}
+    )
+    limits.plan_tokens_per_hour_mtok = tokens_per_hour_mtok
+    limits.save(update_fields=["plan_tokens_per_hour_mtok"])
+    _count_from_now_on(limits, below, now)
+    _bind(account.id)
+
+
 def current_ceilings(account: Account) -> Ceilings:
     """Return the limits that an account has now."""
     limits = Limits.objects.filter(account=account).first()
@@ -87,16 +109,18 @@ SELECT id FROM below
 """
 
 
-def _lock_all_below(account: Account) -> set[uuid.UUID]:
-    """Lock an account and all below it, so that no hold there can be placed, or resolved, unseen.
+def _lock_all_below(account: Account, also: Collection[AccountKind] = ()) -> set[uuid.UUID]:
+    """Lock an account and all below it, so that no hold there can be placed, or resolved, unseen; return which.
 
-    Before that it shuts out who opens accounts in the organization: they would not be among them.
+    Before that it shuts out who opens accounts in the organization: they would not be among them. Accounts of the kinds
+    `also` are locked with them.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT billing_shut_accounts(%s)", [account.organization_id])
         cursor.execute(_ALL_BELOW, [account.id])
         below = {row[0] for row in cursor.fetchall()}
-    lock_accounts(below)
+    others = Account.objects.filter(organization_id=account.organization_id, kind__in=also).values_list("id", flat=True)
+    lock_accounts(below | set(others))
     return below
 
 
@@ -112,7 +136,8 @@ ON CONFLICT (org_id, account_id, period, starts_at) DO UPDATE SET used_mtok = ex
 
 def _count_from_now_on(limits: Limits, below: set[uuid.UUID], now: datetime) -> None:
     """Let each ceiling have a window that counts all of its period, and none that is no longer kept."""
-    LimitWindow.objects.filter(account_id=limits.account_id).exclude(period__in=limits.ceilings()).delete()
+    kept = [*limits.ceilings(), *([PLAN_HOUR] if limits.plan_tokens_per_hour_mtok is not None else [])]
+    LimitWindow.objects.filter(account_id=limits.account_id).exclude(period__in=kept).delete()
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {"now": now, "below": list(below), "limits": limits.id})
 
@@ -128,8 +153,8 @@ bound AS (
     SELECT below.id, below.limited_by AS had, nullif(coalesce(parent.limited_by, '{}') || ARRAY(
         SELECT l.account_id FROM billing_limits l
         WHERE l.account_id = ANY (below.way)
-        AND coalesce(l.tokens_per_hour_mtok, l.tokens_per_day_mtok, l.tokens_per_month_mtok, l.tokens_total_mtok)
-            IS NOT NULL
+        AND coalesce(l.tokens_per_hour_mtok, l.tokens_per_day_mtok, l.tokens_per_month_mtok, l.tokens_total_mtok,
+            l.plan_tokens_per_hour_mtok) IS NOT NULL
     ), '{}') AS limited_by
     FROM below
     JOIN billing_account a ON a.id = %(account)s

@@ -29,6 +29,8 @@ from tenants.api.problems import Problem
 
 LEASE_SECONDS = 120
 CONCURRENCY_RETRY_SECONDS = 1
+# A sub-token's leases are kept though nothing bounds them: by its own lease a call is given back once, and kept.
+UNBOUNDED = 1_000_000_000
 MICROSECONDS = 1_000_000
 
 _WHOSE = {
@@ -129,11 +131,14 @@ def _run(script: str, credential: Credential, lease_id: str, number: int) -> Any
     """Run a script over all levels, for one lease; None when Redis is away."""
     keys: list[str] = []
     arguments: list[Any] = []
-    for level in credential.rates.levels:
+    for number_of_level, level in enumerate(credential.rates.levels):
         prefix = f"{{{credential.organization_id}}}:{level.key}"
-        keys += [f"rate:{prefix}", _day_key(credential.organization_id, level.key), f"leases:{prefix}"]
+        # With its rate: what a slower one let through does not keep callers waiting once a faster one is in force.
+        rate = f"rate:{prefix}:{level.requests_per_second or 0:g}"
+        keys += [rate, _day_key(credential.organization_id, level.key), f"leases:{prefix}"]
         interval = MICROSECONDS / level.requests_per_second if level.requests_per_second else 0
-        arguments += [interval, level.burst, level.requests_per_day or 0, level.concurrency or 0]
+        places = level.concurrency or (0 if number_of_level else UNBOUNDED)
+        arguments += [interval, level.burst, level.requests_per_day or 0, places]
     keys.append(_lease_keys(credential.organization_id, credential.sub_token_id, lease_id)[1])
     arguments += [lease_id, number]
     return with_redis(lambda client: client.register_script(script)(keys=keys, args=arguments))
@@ -163,19 +168,24 @@ def _admit_here(credential: Credential, lease_id: str, lease_seconds: float) -> 
 
 
 def _refusal(code: str, level: RateLevel, wait: int, headers: dict[str, str]) -> Problem:
-    whose = _WHOSE[level.level]
+    whose = (
+        f"Your plan, {level.plan.name}, lets your organization make"
+        if level.plan
+        else f"{_WHOSE[level.level]} may make"
+    )
     match code:
         case "rate_limited":
-            limit = "requests_per_second"
-            detail = f"{whose} may make {level.requests_per_second:g} requests per second."
+            limit, detail = "requests_per_second", f"{whose} {level.requests_per_second:g} requests per second."
             retry = _seconds(wait)
         case "concurrency_limited":
-            limit, detail = "concurrency", f"{whose} may make {level.concurrency} calls at a time."
+            limit, detail = "concurrency", f"{whose} {level.concurrency} calls at a time."
             retry = CONCURRENCY_RETRY_SECONDS
         case _:
-            limit, detail = "requests_per_day", f"{whose} may make {level.requests_per_day} requests per day (UTC)."
+            limit, detail = "requests_per_day", f"{whose} {level.requests_per_day} requests per day (UTC)."
             retry = _seconds(wait)
     problem = Problem(code, detail, headers=headers | {"Retry-After": str(retry)}, level=level.level, limit=limit)
+    if level.plan:
+        problem.extra |= {"plan": level.plan.key, "upgrade_url": level.plan.upgrade_url}
     if limit == "requests_per_day":
         midnight = datetime.combine(datetime.now(UTC) + timedelta(days=1), datetime.min.time())
         problem.extra["resets_at"] = f"{midnight.isoformat()}Z"
@@ -197,10 +207,11 @@ def _headers(levels: tuple[RateLevel, ...], least: list[int]) -> dict[str, str]:
         level = levels[days - 1]
         policies.append(f'"requests-per-day";q={level.requests_per_day};w=86400;level={level.level}')
         states.append(f'"requests-per-day";r={days_left};t={_seconds(until_midnight)};level={level.level}')
-    if places:
+    if places and levels[places - 1].concurrency:
         level = levels[places - 1]
         policies.append(f'"concurrency";q={level.concurrency};qu="concurrent-requests";level={level.level}')
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    said = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    return {name: value for name, value in said.items() if value}
 
 
 def _seconds(microseconds: float) -> int:

@@ -46,7 +46,10 @@ class LocalCounts:
             if refusals:
                 return max(refusals, key=lambda refusal: refusal.wait)
             for level in levels:
-                self._count(level, lease_id, now, now + lease_seconds * MICROSECONDS)
+                self._count(level, now)
+                # The first level's lease is kept though nothing bounds it: by it a call is given back once.
+                if level.concurrency is not None or level is levels[0]:
+                    self._leases[level.key][lease_id] = now + lease_seconds * MICROSECONDS
             if len(self._full_at) + len(self._days) + len(self._leases) > MOST_KEYS:
                 self._forget(now)
         return None
@@ -90,7 +93,7 @@ class LocalCounts:
                 found.append(Refusal("concurrency_limited", level, 1))
         return found
 
-    def _count(self, level: RateLevel, lease_id: str, now: float, ends_at: float) -> None:
+    def _count(self, level: RateLevel, now: float) -> None:
         if level.requests_per_second:
             self._full_at[level.key] = max(self._full_at.get(level.key, now), now) + (
                 MICROSECONDS / level.requests_per_second
@@ -99,8 +102,6 @@ class LocalCounts:
             day, requests = self._days.get(level.key, (0, 0))
             today = int(now // DAY)
             self._days[level.key] = (today, requests + 1 if day == today else 1)
-        if level.concurrency is not None:
-            self._leases[level.key][lease_id] = ends_at
 
     def _forget(self, now: float) -> None:
         self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from billing.enums import AccountKind, OnExhausted, PriorityClass, SubTokenMode
 from billing.errors import ExpiryOutOfRange, SubTokenUnknown
 from billing.models import SubToken
+from billing.queries.plans import longest_life_days
 from billing.queries.pools import wallet
 from billing.services.pools import open_pool
 from billing.services.reminders import next_reminder
@@ -112,7 +112,7 @@ def draft_sub_token(
     now: datetime,
 ) -> IssuedSubToken:
     """Return a new sub-token and its secret, not saved and without an account. Raises ExpiryOutOfRange."""
-    expires_at = expires_at or now + DEFAULT_LIFE
+    expires_at = expires_at or now + min(DEFAULT_LIFE, timedelta(days=longest_life_days()))
     check_expiry(expires_at, now)
     policy = policy or Policy()
     secret = new_secret(SecretKind.SUB_TOKEN)
@@ -174,10 +174,10 @@ def find_sub_token(sub_token_id: uuid.UUID) -> SubToken:
 
 
 def check_expiry(expires_at: datetime, now: datetime) -> None:
-    """Raise ExpiryOutOfRange unless a sub-token may end then."""
-    latest = timedelta(days=settings.PLAN_SUB_TOKEN_DAYS)
+    """Raise ExpiryOutOfRange unless the plan of the organization in scope lets a sub-token end then."""
+    latest = timedelta(days=longest_life_days())
     if not SHORTEST_LIFE <= expires_at - now <= latest:
-        raise ExpiryOutOfRange(f"A sub-token may live from one minute to {latest.days} days.")
+        raise ExpiryOutOfRange(f"By your plan a sub-token may live from one minute to {latest.days} days.")
 
 
 def record_act(

@@ -43,10 +43,7 @@ class ModelListView(ApiView):
 def _allowed(credential: Any, model: CatalogueModel) -> bool:
     if not isinstance(credential, Credential):
         return True
-    return not (
-        (credential.models and model.name not in credential.models)
-        or (credential.tasks and model.task not in credential.tasks)
-    )
+    return credential.allows_model(model.name, model.task)
 
 
 def _shape(model: CatalogueModel, prices: Prices) -> dict[str, Any]:

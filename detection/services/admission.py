@@ -20,8 +20,6 @@ from tenants.api.problems import Problem
 _ADMIT = (
     "SELECT outcome, available_mtok, job_id, refusal FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-WEIGHT = 1.0
-
 
 # For these a sub-token's policy may let the job wait.
 _PASSING = {HoldOutcome.INSUFFICIENT_TOKENS, HoldOutcome.QUOTA_EXCEEDED, HoldOutcome.HOURLY_LIMIT_EXCEEDED}
@@ -66,7 +64,7 @@ def admit(credential: Credential, job: Job) -> Admission:
                 job.request_hash,
                 job.wait,
                 credential.on_exhausted == OnExhausted.WAIT,
-                WEIGHT,
+                weight_of(credential),
                 row_of(job),
                 deadline,
                 job.created_at,
@@ -86,7 +84,8 @@ def admit(credential: Credential, job: Job) -> Admission:
         available_mtok=available_mtok or 0,
         now=job.created_at,
     )
-    if said:
+    # A plan's ceiling is nobody's news: it is full again within the hour.
+    if said and not said.get("plan"):
         note_refusal(
             organization_id=credential.organization_id,
             account_id=uuid.UUID(said["account"]),
@@ -98,6 +97,11 @@ def admit(credential: Credential, job: Job) -> Admission:
     if credential.on_exhausted == OnExhausted.WAIT and outcome in _PASSING and fits:
         return Admission(job.id, available_mtok, must_wait=True, refused=problem)
     raise problem
+
+
+def weight_of(credential: Credential) -> float:
+    """Return the share of busy workers that the organization's plan gives its jobs."""
+    return credential.plan.weight if credential.plan else 1.0
 
 
 def row_of(job: Job) -> str:

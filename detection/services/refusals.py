@@ -41,8 +41,8 @@ def refusal(
     """Return the problem for what `detection_admit` answered, and the `refused` that came with it.
 
     `refused` is `{"limit", "level", "account"}`, for a limit of a period with `resets_at` (RFC 3339 or None),
-    `limit_mtok` and `used_mtok`. `Retry-After` stands only where waiting helps: not for Tokens, quotas and limits in
-    all, nor for a call that costs more than the limit ever allows.
+    `limit_mtok`, `used_mtok` and `plan`, which says that it is the plan's ceiling. `Retry-After` stands only where
+    waiting helps: not for Tokens, quotas and limits in all, nor for a call that costs more than the limit ever allows.
     """
     match outcome:
         case "mismatch":
@@ -56,13 +56,15 @@ def refusal(
     needed, remaining = tokens(price_mtok), tokens(max(available_mtok, 0))
     problem = Problem(
         outcome,
-        f"{_detail(refused)} This call costs {needed}; {remaining} Tokens can be spent.",
+        f"{_detail(refused, credential)} This call costs {needed}; {remaining} Tokens can be spent.",
         headers={"Tokens-Used": "0", "Tokens-Remaining": str(remaining)},
         level=refused["level"],
         limit=refused["limit"],
         needed_tokens=needed,
         remaining_tokens=remaining,
     )
+    if refused.get("plan") and credential.plan:
+        problem.extra |= {"plan": credential.plan.key, "upgrade_url": credential.plan.upgrade_url}
     if "limit_mtok" in refused:
         problem.extra["limit_tokens"] = tokens(refused["limit_mtok"])
         problem.extra["used_tokens"] = tokens(refused["used_mtok"])
@@ -94,8 +96,9 @@ def _closed(credential: Credential, now: datetime) -> Problem:
     return Problem("revoked_token", "This sub-token was revoked.")
 
 
-def _detail(refused: dict[str, Any]) -> str:
-    whose = _WHOSE[Level(refused["level"])]
+def _detail(refused: dict[str, Any], credential: Credential) -> str:
+    by_plan = refused.get("plan") and credential.plan
+    whose = f"your plan, {by_plan.name}" if by_plan else _WHOSE[Level(refused["level"])]
     match refused["limit"]:
         case "tokens":
             return f"There are not enough Tokens left in {whose}."

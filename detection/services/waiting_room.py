@@ -27,7 +27,7 @@ from billing.services import rate
 from detection.enums import JobError, JobStatus
 from detection.models import Job, WaitingInput
 from detection.services import blobs, doorbell, jobs
-from detection.services.admission import WEIGHT, Admission, row_of
+from detection.services.admission import Admission, row_of, weight_of
 from tenants.api.problems import Problem
 from tenants.scope import organization_scope, platform_scope
 
@@ -156,7 +156,7 @@ def _admit(organization_id: uuid.UUID, waiting: _Waiting, now: dt.datetime) -> t
     try:
         with organization_scope(organization_id):
             deadline = now + dt.timedelta(seconds=settings.JOB_LIFE_SECONDS)
-            outcome, refused = _ask(organization_id, waiting, deadline, now)
+            outcome, refused = _ask(credential, waiting, deadline, now)
             if outcome != "admitted":
                 return _ENDED.get(outcome, outcome), _lacking(refused) if refused else None
             placed = rate.take_place(credential, lease, lease_seconds=settings.JOB_LIFE_SECONDS)
@@ -203,12 +203,12 @@ def _stopped(credential: Credential, now: dt.datetime) -> str | None:
 
 
 def _ask(
-    organization_id: uuid.UUID, waiting: _Waiting, deadline: dt.datetime, now: dt.datetime
+    credential: Credential, waiting: _Waiting, deadline: dt.datetime, now: dt.datetime
 ) -> tuple[str, dict[str, Any] | None]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT outcome, refusal FROM detection_admit_waiting(%s, %s, %s, %s, %s, %s)",
-            [organization_id, waiting.account_id, waiting.job_id, WEIGHT, deadline, now],
+            [credential.organization_id, waiting.account_id, waiting.job_id, weight_of(credential), deadline, now],
         )
         outcome, refused = cursor.fetchone()
     return outcome, orjson.loads(refused) if refused else None

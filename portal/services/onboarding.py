@@ -17,15 +17,15 @@ from tenants.services.users import take_trial
 TRIAL_MTOK = 10_000
 
 
-def open_organization(*, name: str, owner: User, actor: Actor, now: datetime) -> Organization:
-    """Create an organization owned by `owner`, with a wallet and the ledger's own accounts.
+def open_organization(*, name: str, owner: User, actor: Actor, now: datetime, plan: str | None = None) -> Organization:
+    """Create an organization owned by `owner`, with a wallet, the ledger's own accounts and a plan (the initial one).
 
     The first organization that a person opens gets the trial grant of 10 Tokens. A person who signs up gets it at
     once: nothing can be spent before they have confirmed their mail address, because nobody can sign in before.
     """
     with transaction.atomic():
         organization = create_organization(name=name, owner=owner, actor=actor, now=now)
-        open_wallet(organization.id)
+        open_wallet(organization.id, plan=plan, now=now)
         if take_trial(user=owner, now=now):
             issue_grant(
                 organization_id=organization.id,

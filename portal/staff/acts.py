@@ -16,14 +16,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
+from billing.errors import PlanUnchanged
 from billing.models import Hold, Transfer, WebhookDelivery
 from billing.queries.balances import organization_balance
+from billing.queries.plans import find_plan, subscription
 from billing.services.corrections import reverse_transfer
 from billing.services.grants import give_tokens
+from billing.services.subscriptions import give_plan
 from billing.services.webhooks import resend
+from billing.views.plan_words import plan_differences
 from detection.models import Job
 from detection.services import interventions
-from portal.staff.forms import GrantForm, ReasonForm
+from portal.staff.forms import GrantForm, PlanForm, ReasonForm
 from portal.staff.queries import UNFINISHED
 from portal.templatetags.tokensight import token_number
 from tenants.actors import Actor
@@ -163,6 +167,41 @@ class Grant(Act):
         return _("%(tokens)s Tokens were given.") % {"tokens": token_number(grant.amount_mtok)}
 
 
+class ChangePlan(Act):
+    title = lazy("Change the plan")
+    button = lazy("Change it")
+    form = PlanForm
+    has_target = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        plan = find_plan(form.cleaned_data["plan"])
+        with organization_scope(self.organization.id):
+            found = subscription()
+        if found is None:
+            raise Http404
+        lines = [
+            _("%(name)s changes from %(before)s to %(after)s at once.")
+            % {"name": self.organization, "before": found.plan, "after": plan},
+            *(
+                _("%(what)s: %(before)s become %(after)s.") % {"what": what, "before": before, "after": after}
+                for what, before, after in plan_differences(found.plan, plan)
+            ),
+        ]
+        if plan.monthly_mtok:
+            given = {"tokens": token_number(plan.monthly_mtok)}
+            lines.append(_("It gets %(tokens)s Tokens now, which expire in a month.") % given)
+        if found.plan_id == plan.id:
+            lines = [_("It is on this plan already: nothing happens.")]
+        return lines
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        try:
+            given = give_plan(plan_key=form.cleaned_data["plan"], **doing.facts)
+        except PlanUnchanged:
+            return _("It is on this plan already: nothing happens.")
+        return _("%(name)s is on the plan %(plan)s.") % {"name": self.organization, "plan": given.plan}
+
+
 class Reverse(Act):
     title = lazy("Correct a transfer")
     button = lazy("Reverse it")
@@ -286,6 +325,7 @@ class ResendWebhook(Act):
 
 ACTS: dict[str, type[Act]] = {
     "grant": Grant,
+    "plan": ChangePlan,
     "reverse": Reverse,
     "freeze": Freeze,
     "unfreeze": Unfreeze,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from billing.forms import TokensField
+from billing.models import Plan
 from tenants.models import MailStatus
 
 SHORTEST_REASON = 10
@@ -46,6 +47,18 @@ class GrantForm(ReasonForm):
         """Return how long the grant lives, None for ever."""
         days = self.cleaned_data["days"]
         return None if days is None else timedelta(days=days)
+
+
+class PlanForm(ReasonForm):
+    """The plan to put an organization on."""
+
+    plan = forms.ChoiceField(label=_("Plan"))
+    field_order = ["plan", "reason"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plans = Plan.objects.filter(active=True).order_by("position")
+        cast(forms.ChoiceField, self.fields["plan"]).choices = [(plan.key, plan.name) for plan in plans]
 
 
 class OrganizationSearch(forms.Form):

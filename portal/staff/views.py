@@ -18,6 +18,7 @@ from billing.errors import LedgerError
 from billing.queries.balances import organization_balance
 from billing.queries.ledger import last_check as last_ledger_check
 from billing.queries.ledger import transfers
+from billing.queries.plans import subscription
 from billing.services.corrections import REVERSIBLE
 from billing.views.ledger import movement
 from detection.errors import NotStuck
@@ -117,6 +118,7 @@ def organization(request: StaffRequest) -> HttpResponse:
     latest = list(transfers(seen.id)[:LATEST])
     names = actor_names(transfer.actor for transfer in latest)
     context = {
+        "subscription": subscription(),
         "balance": organization_balance(seen.id),
         "ledger_check": last_ledger_check(seen.id),
         "audit_check": last_check(seen.id),

@@ -53,6 +53,7 @@ ACTIONS: dict[str, Promise] = {
     "management_key.rotated": _("Gave a management key a new secret"),
     "management_key.grace_ended": _("Ended a management key's older secrets"),
     "management_key.revoked": _("Revoked a management key"),
+    "plan.changed": _("Changed the plan"),
     "grant.issued": _("Granted Tokens"),
     "grant.corrected": _("Corrected a grant"),
     "grant.refunded": _("Refunded Tokens"),

@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings as django_settings
-from pytest_django.fixtures import Settings
 
 from billing.enums import Level
 from billing.models import SubToken
 from billing.queries.credentials import Credential
 from billing.queries.rate_levels import RateLevel, RateLevels
-from billing.services.rate import admit, keep, release
+from billing.services.rate import admit, give_back, keep, release
 from billing.services.redis import PAUSE_SECONDS, resume, with_redis
 from tenants.api.problems import Problem
 
@@ -205,16 +204,13 @@ def test_a_refusal_says_when_to_come_again() -> None:
     assert refusal.value.headers["Retry-After"] == "1"
 
 
-def test_the_plan_is_the_ceiling(settings: Settings) -> None:
-    settings.PLAN_REQUESTS_PER_SECOND, settings.PLAN_CONCURRENCY = 10, 4
-
-    def bounds(who: Credential) -> tuple[float | None, int, int | None]:
-        own = who.rates.levels[0]
-        return own.requests_per_second, own.burst, own.concurrency
-
-    assert bounds(credential()) == (10.0, 10, 4)
-    assert bounds(credential("50", concurrency=9)) == (10.0, 10, 4)
-    assert bounds(credential("2.5", burst=20, concurrency=1)) == (2.5, 20, 1)
+def test_without_bounds_nothing_is_counted_and_a_call_is_given_back_once_all_the_same() -> None:
+    who = credential()
+    assert [outcome(who) for _ in range(50)] == ["admitted"] * 50
+    admission = admit(who, "a")
+    assert admission.headers == {}
+    give_back(who, admission)
+    give_back(who, admission)
 
 
 def test_nothing_stays_in_redis_for_ever() -> None:

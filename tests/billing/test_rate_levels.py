@@ -195,10 +195,12 @@ def secret(alpha: Organization) -> str:
 def test_a_credential_carries_the_bounds_of_all_levels(fresh_process: None, alpha: Organization, secret: str) -> None:
     found = credential_for_secret(secret)
     assert found
-    own, pool, top = found.rates.levels
+    own, pool, top, plan = found.rates.levels
     assert (own.level, own.requests_per_second, own.burst, own.requests_per_day) == (Level.SUB_TOKEN, 2.5, 3, 10)
     assert (pool.level, pool.requests_per_second, pool.requests_per_day) == (Level.TEAM, None, 100)
     assert (top.level, top.requests_per_second, top.burst, top.concurrency) == (Level.ORGANIZATION, 50.0, 50, 20)
+    assert (plan.level, plan.requests_per_second, plan.concurrency) == (Level.ORGANIZATION, 1000.0, 256)
+    assert (top.plan, plan.plan) == (None, found.plan)
     with organization_scope(alpha.id):
         assert credential_for_sub_token(alpha.id, found.sub_token_id).rates == found.rates
     forget_credentials()

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
-from pytest_django.fixtures import Settings
 
 from billing.enums import AccountKind, AccountMode, SubTokenMode
 from billing.errors import (
@@ -17,7 +16,7 @@ from billing.errors import (
     SubTokenUnknown,
     TeamUnknown,
 )
-from billing.models import Account, Lot, SubToken
+from billing.models import Account, Lot, Plan, SubToken
 from billing.queries.balances import balance, organization_balance
 from billing.queries.sub_tokens import state, states, sub_tokens
 from billing.services.pools import open_pool
@@ -204,8 +203,9 @@ def test_the_default_life_is_thirty_days_and_stands_on_the_account_too(rich: Org
 
 
 @pytest.mark.parametrize("life", [timedelta(), timedelta(seconds=59), timedelta(days=-1), timedelta(days=61)])
-def test_a_life_out_of_range_is_refused(rich: Organization, now: datetime, life: timedelta, settings: Settings) -> None:
-    settings.PLAN_SUB_TOKEN_DAYS = 60
+def test_a_life_out_of_range_is_refused(rich: Organization, now: datetime, life: timedelta) -> None:
+    with platform_scope("test"):
+        Plan.objects.filter(key="enterprise").update(sub_token_days=60)
     with pytest.raises(ExpiryOutOfRange):
         create(rich, now, expires_at=now + life)
 

@@ -108,6 +108,7 @@ def prepare(directory: Path) -> dict[str, Any]:
     from django.utils import timezone
 
     from benchmarks.overhead import install
+    from benchmarks.stack import plan_without_bounds
     from billing.enums import GrantSource
     from billing.services.accounts import open_wallet
     from billing.services.grants import issue_grant
@@ -125,7 +126,7 @@ def prepare(directory: Path) -> dict[str, Any]:
     with platform_scope("test"):
         install(directory)
         organization.save(force_insert=True)
-    open_wallet(organization.id)
+    open_wallet(organization.id, plan=plan_without_bounds())
     issue_grant(
         organization_id=organization.id, tokens_mtok=100_000_000, source=GrantSource.MANUAL, idempotency_key="storm",
         now=now,

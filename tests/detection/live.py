@@ -52,7 +52,6 @@ def live_server(directory: Path, **environment: str) -> Iterator[Server]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "WEB_WORKERS": "1",
-        "PLAN_REQUESTS_PER_SECOND": "100000",
         **environment,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "portal.wsgi"]

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from billing.models import Plan
 from detection.models import Job, ModelVersion
-from tenants.scope import organization_scope
+from tenants.scope import organization_scope, platform_scope
 from tests.detection.conftest import Caller
 from tests.detection.images import picture
 from tests.detection.live import Server, live_server
@@ -28,7 +29,10 @@ ROOM_BYTES = 200_000_000
 
 @pytest.fixture
 def server(caller: Caller, tmp_path: Path) -> Iterator[Server]:
-    with live_server(tmp_path, PLAN_CONCURRENCY="1000", LOG_LEVEL="CRITICAL", WEB_ACCESS_LOG="0") as running:
+    with platform_scope("test"):
+        # Jobs that nobody waited for are calls under way.
+        Plan.objects.update(concurrency=1000)
+    with live_server(tmp_path, LOG_LEVEL="CRITICAL", WEB_ACCESS_LOG="0") as running:
         yield running
 
 

@@ -19,8 +19,8 @@ _numbers = count(1)
 
 
 def make_wallet(organization: Organization, mtok: int = 0, *, now: datetime = NOW) -> Account:
-    """Open the organization's wallet, with one grant of `mtok` in it if that is more than 0."""
-    wallet = accounts.open_wallet(organization.id)
+    """Open the organization's wallet, on the highest plan, with one grant of `mtok` in it if that is more than 0."""
+    wallet = accounts.open_wallet(organization.id, plan="enterprise", now=now)
     if mtok:
         make_grant(organization, mtok, now=now)
     return wallet

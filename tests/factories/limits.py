@@ -44,6 +44,7 @@ CROSS JOIN LATERAL (
     WHERE h.created_at >= w.starts_at AND h.created_at < CASE w.period
         WHEN 'total' THEN 'infinity'::timestamptz
         WHEN 'month' THEN (w.starts_at AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'
+        WHEN 'planhour' THEN w.starts_at + interval '1 hour'
         ELSE w.starts_at + ('1 ' || w.period)::interval END
 ) counted
 WHERE w.used_mtok <> coalesce(counted.mtok, 0)

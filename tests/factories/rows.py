@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import NOT_PROVIDED, Field, Model
 
-from billing.models import Account, Entry, Grant, Hold, Payment, SubToken, Transfer
+from billing.models import (
+    Account,
+    Boost,
+    Entry,
+    Grant,
+    Hold,
+    LimitWindow,
+    Payment,
+    Plan,
+    PlanPeriod,
+    Subscription,
+    SubToken,
+    Transfer,
+)
 from tenants.identifiers import new_id
 from tenants.models import Invitation, Organization, SingleSignOn, TenantModel
 from tests.factories.tenants import make_user
@@ -99,6 +113,10 @@ VALUES: dict[type[Model], Callable[[Rows], dict[str, Any]]] = {
     SingleSignOn: lambda rows: {"default_role": "viewer"},
     SubToken: lambda rows: {"account_id": rows.make(Account).pk},
     Payment: lambda rows: {"status": "paid", "paid_at": NOW, "grant_id": rows.make(Grant).pk},
+    LimitWindow: lambda rows: {"period": "hour"},
+    Subscription: lambda rows: {"plan_id": _plan(), "period_ends_at": NOW + timedelta(days=30)},
+    PlanPeriod: lambda rows: {"plan_id": _plan()},
+    Boost: lambda rows: {"factor": 2},
     Hold: lambda rows: {
         "status": "captured",
         "amount_mtok": 1,
@@ -107,6 +125,10 @@ VALUES: dict[type[Model], Callable[[Rows], dict[str, Any]]] = {
         "transfer_id": rows[Transfer].pk,
     },
 }
+
+
+def _plan() -> UUID:
+    return Plan.objects.get(key="free").pk
 
 
 def _wallet(rows: Rows) -> Account:

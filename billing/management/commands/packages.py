@@ -43,7 +43,7 @@ class Command(BaseCommand):
                     name=options["name"],
                     currency=options["currency"],
                     tokens_mtok=parse_tokens(options["tokens"]),
-                    price_minor=_minor(options["price"]),
+                    price_minor=parse_price(options["price"]),
                     valid_days=options["valid_days"],
                     models=options["models"],
                     position=options["position"],
@@ -60,7 +60,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{package.name:<16}{tokens:>18} Tokens{package.price:>18}  {life}{sale}")
 
 
-def _minor(text: str) -> int:
+def parse_price(text: str) -> int:
+    """Return a price with at most 2 decimals in the currency's minor unit. Raises CommandError."""
     try:
         return minor_of(text)
     except ValueError as error:

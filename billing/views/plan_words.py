@@ -1,0 +1,65 @@
+"""How people read what a plan gives and allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from billing.models import Plan
+
+MONTHLY = lazy("Tokens per month")
+HOURLY = lazy("Tokens per hour")
+RATE = lazy("Requests per second")
+CALLS = lazy("Calls at a time")
+WEIGHT = lazy("Share of busy workers")
+LIFE = lazy("Longest life of a sub-token")
+MODELS = lazy("Models")
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One thing that a plan gives or allows, in words."""
+
+    what: str | Promise
+    value: str
+
+
+def plan_lines(plan: Plan) -> list[PlanLine]:
+    """Return everything that a plan gives and allows, in the order in which plans are compared."""
+    return [
+        PlanLine(MONTHLY, token_words(plan.monthly_mtok) if plan.monthly_mtok else _("none")),
+        PlanLine(HOURLY, token_words(plan.tokens_per_hour_mtok)),
+        PlanLine(RATE, number_words(plan.requests_per_second)),
+        PlanLine(CALLS, number_words(plan.concurrency)),
+        PlanLine(WEIGHT, f"× {plan.weight}"),
+        PlanLine(LIFE, _("%(days)d days") % {"days": plan.sub_token_days}),
+        PlanLine(MODELS, ", ".join(plan.models) if plan.models else _("all")),
+    ]
+
+
+def plan_differences(before: Plan, after: Plan) -> list[tuple[str | Promise, str, str]]:
+    """Return what differs between two plans: what it is, and how it reads in either."""
+    pairs = zip(plan_lines(before), plan_lines(after), strict=True)
+    return [(old.what, old.value, new.value) for old, new in pairs if old.value != new.value]
+
+
+def token_words(mtok: int | None) -> str:
+    """Return an amount of Tokens, or that there is no limit."""
+    if mtok is None:
+        return _("no limit")
+    return number_format(Decimal(mtok) / 1000, decimal_pos=3 if mtok % 1000 else 0, force_grouping=True)
+
+
+def number_words(number: Decimal | int | None) -> str:
+    """Return a ceiling, or that there is none."""
+    if number is None:
+        return _("no limit")
+    if isinstance(number, Decimal):
+        number = number.normalize()
+        return number_format(number, force_grouping=True, decimal_pos=max(0, -int(number.as_tuple().exponent)))
+    return number_format(number, force_grouping=True)
