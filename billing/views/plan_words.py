@@ -8,17 +8,17 @@ from decimal import Decimal
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from billing.models import Plan
 
-MONTHLY = lazy("Tokens per month")
-HOURLY = lazy("Tokens per hour")
-RATE = lazy("Requests per second")
-CALLS = lazy("Calls at a time")
-WEIGHT = lazy("Share of busy workers")
-LIFE = lazy("Longest life of a sub-token")
-MODELS = lazy("Models")
+MONTHLY = gettext_lazy("Tokens per month")
+HOURLY = gettext_lazy("Tokens per hour")
+RATE = gettext_lazy("Requests per second")
+CALLS = gettext_lazy("Calls at a time")
+WEIGHT = gettext_lazy("Share of busy workers")
+LIFE = gettext_lazy("Longest life of a sub-token")
+MODELS = gettext_lazy("Models")
 
 
 @dataclass(frozen=True)

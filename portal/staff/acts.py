@@ -13,8 +13,7 @@ from django.http import Http404
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from billing.errors import PlanUnchanged
 from billing.models import Hold, Transfer, WebhookDelivery
@@ -93,8 +92,8 @@ class Act(ABC):
 
 
 class Freeze(Act):
-    title = lazy("Freeze the organization")
-    button = lazy("Freeze")
+    title = gettext_lazy("Freeze the organization")
+    button = gettext_lazy("Freeze")
     has_target = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
@@ -117,8 +116,8 @@ class Freeze(Act):
 
 
 class Unfreeze(Act):
-    title = lazy("Let the organization go on")
-    button = lazy("Unfreeze")
+    title = gettext_lazy("Let the organization go on")
+    button = gettext_lazy("Unfreeze")
     has_target = False
     danger = False
 
@@ -131,8 +130,8 @@ class Unfreeze(Act):
 
 
 class Grant(Act):
-    title = lazy("Give Tokens")
-    button = lazy("Give them")
+    title = gettext_lazy("Give Tokens")
+    button = gettext_lazy("Give them")
     form = GrantForm
     has_target = False
     danger = False
@@ -168,8 +167,8 @@ class Grant(Act):
 
 
 class ChangePlan(Act):
-    title = lazy("Change the plan")
-    button = lazy("Change it")
+    title = gettext_lazy("Change the plan")
+    button = gettext_lazy("Change it")
     form = PlanForm
     has_target = False
 
@@ -203,8 +202,8 @@ class ChangePlan(Act):
 
 
 class Reverse(Act):
-    title = lazy("Correct a transfer")
-    button = lazy("Reverse it")
+    title = gettext_lazy("Correct a transfer")
+    button = gettext_lazy("Reverse it")
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         transfer = self.target(Transfer)
@@ -224,8 +223,8 @@ class Reverse(Act):
 
 
 class ReleaseHold(Act):
-    title = lazy("Release a stuck hold")
-    button = lazy("Release")
+    title = gettext_lazy("Release a stuck hold")
+    button = gettext_lazy("Release")
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         hold = self.target(Hold)
@@ -238,8 +237,8 @@ class ReleaseHold(Act):
 
 
 class RequeueJob(Act):
-    title = lazy("Put a running job back into the queue")
-    button = lazy("Put back")
+    title = gettext_lazy("Put a running job back into the queue")
+    button = gettext_lazy("Put back")
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         job = self.target(Job)
@@ -255,8 +254,8 @@ class RequeueJob(Act):
 
 
 class CancelJob(Act):
-    title = lazy("Cancel a job")
-    button = lazy("Cancel the job")
+    title = gettext_lazy("Cancel a job")
+    button = gettext_lazy("Cancel the job")
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         job = self.target(Job)
@@ -272,8 +271,8 @@ class CancelJob(Act):
 
 
 class ResendMail(Act):
-    title = lazy("Send a mail that was given up")
-    button = lazy("Send again")
+    title = gettext_lazy("Send a mail that was given up")
+    button = gettext_lazy("Send again")
     danger = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
@@ -298,8 +297,8 @@ class ResendMail(Act):
 
 
 class ResendWebhook(Act):
-    title = lazy("Send an event to a webhook again")
-    button = lazy("Send again")
+    title = gettext_lazy("Send an event to a webhook again")
+    button = gettext_lazy("Send again")
     danger = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
