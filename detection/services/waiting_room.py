@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ import orjson
 import structlog
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -33,8 +35,7 @@ from tenants.scope import organization_scope, platform_scope
 
 log = structlog.get_logger(__name__)
 
-# One round of the scheduler, which has more to do, gives this much time to them, and looks at so many of each
-# organization at most.
+# One round of the scheduler, which has more to do, gives this much time to them, and reads so many at once.
 ROUND_SECONDS = 1.0
 LOOKED_AT = 500
 # A sub-token may have ended, or been suspended, since its credential was read.
@@ -116,12 +117,24 @@ def _admit_organization(organization_id: uuid.UUID, *, until: float, now: dt.dat
     return admitted
 
 
-def _in_order(organization_id: uuid.UUID) -> list[_Waiting]:
-    """Return an organization's waiting jobs, the first to come first, each with what it needs."""
+def _in_order(organization_id: uuid.UUID) -> Iterator[_Waiting]:
+    """Yield an organization's waiting jobs, the first to come first, each with what it needs.
+
+    All of them: those at the head may wait for one empty account for days, and the next for another that has Tokens.
+    """
     with organization_scope(organization_id):
-        rows = list(WaitingInput.objects.order_by("created_at", "id").values_list("id", "account_id")[:LOOKED_AT])
         accounts = {account.id: account for account in Account.objects.exclude(kind__in=SYSTEM_KINDS)}
-    return [_Waiting(job_id, account_id, _needs(account_id, accounts)) for job_id, account_id in rows]
+    waiting = WaitingInput.objects.order_by("created_at", "id").values_list("created_at", "id", "account_id")
+    after = Q()
+    while True:
+        with organization_scope(organization_id):
+            rows = list(waiting.filter(after)[:LOOKED_AT])
+        for _since, job_id, account_id in rows:
+            yield _Waiting(job_id, account_id, _needs(account_id, accounts))
+        if len(rows) < LOOKED_AT:
+            return
+        since, job_id, _account_id = rows[-1]
+        after = Q(created_at__gt=since) | Q(created_at=since, id__gt=job_id)
 
 
 def _needs(account_id: uuid.UUID, accounts: dict[uuid.UUID, Account]) -> frozenset[tuple[str, uuid.UUID]]:

@@ -128,6 +128,19 @@ def test_they_run_in_order_as_far_as_the_tokens_go(patient: Caller, version: Mod
     assert_ledger_clean()
 
 
+def test_many_that_wait_in_vain_keep_nobody_else_from_running(
+    patient: Caller, alpha: Organization, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detection.services.waiting_room.LOOKED_AT", 2)
+    other = make_caller(alpha, mtok=700, on_exhausted="wait", requests_per_second=1000, burst=1000)
+    spend_all(patient)
+    spend_all(other)
+    in_vain, ids = waiting(patient, 5), waiting(other, 3)
+    give(other, 1_400)
+    assert admit_waiting(now=timezone.now()) == 2
+    assert statuses(in_vain + ids) == ["waiting"] * 5 + ["queued", "queued", "waiting"]
+
+
 def test_the_image_is_kept_until_it_is_needed(patient: Caller) -> None:
     spend_all(patient)
     image = picture(size=(48, 32))
