@@ -100,6 +100,11 @@ class Job(TenantModel):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def held_mtok(self) -> int:
+        """What is held for it: its price while it is under way, 0 while it waits for Tokens and when it is over."""
+        return self.price_mtok if self.hold_id and self.status in {JobStatus.QUEUED, JobStatus.RUNNING} else 0
+
 
 class IdempotentCall(TenantModel):
     """Which call an idempotency key made. Calls are partitioned by id, so their own rows cannot keep a key unique."""

@@ -61,7 +61,7 @@ def cancel_job(*, organization_id: uuid.UUID, job_id: uuid.UUID, reason: str, ac
     if not withdraw(organization_id, job_id, status=JobStatus.CANCELLED, detail=detail):
         raise NotStuck("The job is over, or a worker has just taken it.")
     with organization_scope(organization_id):
-        _record(organization_id, actor, "job.cancelled", "job", job_id, {"held_mtok": job.price_mtok}, reason, now)
+        _record(organization_id, actor, "job.cancelled", "job", job_id, {"held_mtok": job.held_mtok}, reason, now)
         job.refresh_from_db()
     return job
 

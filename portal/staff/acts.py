@@ -27,7 +27,7 @@ from billing.views.plan_words import plan_differences
 from detection.models import Job
 from detection.services import interventions
 from portal.staff.forms import GrantForm, PlanForm, ReasonForm
-from portal.staff.queries import UNFINISHED
+from portal.staff.queries import UNDER_WAY
 from portal.templatetags.tokensight import token_number
 from tenants.actors import Actor
 from tenants.models import MailStatus, Organization, OutboxMail
@@ -98,7 +98,7 @@ class Freeze(Act):
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         with organization_scope(self.organization.id):
-            count = Job.objects.filter(status__in=UNFINISHED).count()
+            count = Job.objects.filter(UNDER_WAY).count()
         return [
             _("Every call and every change of %(name)s is refused from now on, in the console too.")
             % {"name": self.organization},
@@ -261,13 +261,13 @@ class CancelJob(Act):
         job = self.target(Job)
         return [
             _("The job ends without a result. %(tokens)s Tokens go back, 0 are charged.")
-            % {"tokens": token_number(job.price_mtok)}
+            % {"tokens": token_number(job.held_mtok)}
         ]
 
     def do(self, form: ReasonForm, doing: Doing) -> str:
-        self.target(Job)
-        job = interventions.cancel_job(job_id=self.target_id, **doing.facts)
-        return _("The job is cancelled, and %(tokens)s Tokens went back.") % {"tokens": token_number(job.price_mtok)}
+        held = self.target(Job).held_mtok
+        interventions.cancel_job(job_id=self.target_id, **doing.facts)
+        return _("The job is cancelled, and %(tokens)s Tokens went back.") % {"tokens": token_number(held)}
 
 
 class ResendMail(Act):

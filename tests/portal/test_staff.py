@@ -185,6 +185,21 @@ def test_a_job_is_cancelled_and_its_tokens_go_back(staff: Client, caller: Caller
     assert len(events(alpha, "job.cancelled")) == 1
 
 
+def test_a_job_that_waits_for_tokens_is_seen_and_cancelled(
+    staff: Client,
+    alpha: Organization,
+    version: ModelVersion,  # noqa: F811
+) -> None:
+    patient = make_caller(alpha, mtok=0, on_exhausted="wait")
+    job_id = patient.send().json()["id"]
+    assert job_id in staff.get(f"/staff/organizations/{alpha.id}/").content.decode()
+    numbers, done = act(staff, alpha, "cancel-job", job_id)
+    assert "0 Tokens go back" in numbers
+    assert "0 Tokens went back" in done
+    with organization_scope(alpha.id):
+        assert Job.objects.get(id=job_id).status == JobStatus.CANCELLED
+
+
 def test_a_running_job_is_put_back_and_cancelled(staff: Client, caller: Caller, alpha: Organization) -> None:
     job_id = caller.send(prefer="respond-async").json()["id"]
     assert "only a running one" in act(staff, alpha, "requeue-job", job_id)[1]
