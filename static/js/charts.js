@@ -4,13 +4,22 @@ const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFra
 
 function options(spec) {
   const text = css("--ts-muted");
+  const sideways = spec.kind === "bars-across";
   const colours = [css("--ts-accent"), css("--ts-chart-2"), css("--ts-chart-3"), css("--ts-muted")];
   const category = {
     type: "category",
     data: spec.labels,
     axisLine: { lineStyle: { color: css("--ts-line") } },
     axisTick: { show: false },
-    axisLabel: { color: text, fontFamily: "Inter, sans-serif", hideOverlap: true, width: 120, overflow: "truncate" },
+    // Of days some may stay unnamed, as those beside them say which; a bar across that nobody can name says nothing.
+    axisLabel: {
+      color: text,
+      fontFamily: "Inter, sans-serif",
+      hideOverlap: !sideways,
+      interval: sideways ? 0 : "auto",
+      width: 120,
+      overflow: "truncate",
+    },
     boundaryGap: spec.kind !== "line",
   };
   const value = {
@@ -20,7 +29,6 @@ function options(spec) {
     splitLine: { lineStyle: { color: css("--ts-line") } },
     minInterval: spec.integers ? 1 : 0,
   };
-  const sideways = spec.kind === "bars-across";
   return {
     animation: !matchMedia("(prefers-reduced-motion: reduce)").matches,
     animationDuration: 250,

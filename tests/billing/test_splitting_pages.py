@@ -17,6 +17,8 @@ from billing.models import Account, SubToken, Transfer
 from billing.queries.credentials import credential_for_secret
 from billing.services import splitting
 from billing.services.pools import open_pool
+from billing.services.sub_token_life import revoke_sub_tokens, suspend_sub_tokens
+from billing.services.sub_tokens import create_sub_token
 from tenants.actors import PLATFORM
 from tenants.models import Organization, Role, User
 from tenants.scope import organization_scope
@@ -83,6 +85,22 @@ def test_the_tree_is_shown_and_can_be_gone_down(
         ("Line 1", "30.000", "30.000"),
         ("Line 2", "20.000", "20.000"),
     ]
+
+
+def test_what_was_stopped_below_is_shown_as_such(owner: Client, alpha: Organization, wallet: Account) -> None:
+    now = timezone.now()
+    with organization_scope(alpha.id):
+        made = {
+            name: create_sub_token(
+                organization_id=alpha.id, name=name, mtok=1_000, actor=PLATFORM, now=now
+            ).sub_token.id
+            for name in ("Gate", "Yard", "Dock")
+        }
+        suspend_sub_tokens(sub_token_ids=[made["Gate"]], actor=PLATFORM, now=now)
+        revoke_sub_tokens(sub_token_ids=[made["Yard"]], actor=PLATFORM, now=now)
+    page = owner.get("/o/alpha/splitting/").content.decode()
+    assert page.count("Suspended") == page.count("Revoked") == 1
+    assert "Dock" in page
 
 
 def test_a_preview_is_exact_and_moves_nothing_and_what_it_said_is_done(
