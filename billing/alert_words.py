@@ -55,23 +55,29 @@ def words(
         "usual": _tokens(facts.get("usual_mtok")),
         "span": _span(str(facts.get("limit", ""))),
     }
-    texts = _refused(AlertRule(rule)) if facts.get("refused") else _texts(AlertRule(rule), level == FULL)
+    ends = "resets_at" not in facts or facts["resets_at"] is not None
+    texts = _refused(AlertRule(rule), ends) if facts.get("refused") else _texts(AlertRule(rule), level == FULL, ends)
     title, happened, todo, button = (text % said for text in texts)
     return Words(title, happened, todo, button, _path(AlertRule(rule), subject_kind, str(subject_id), slug))
 
 
-def _refused(rule: AlertRule) -> tuple[str, str, str, str]:
+def _refused(rule: AlertRule, ends: bool) -> tuple[str, str, str, str]:
     """Return the words for the end of something that was noticed because a call was refused."""
-    _title, _happened, todo, button = _texts(rule, True)
+    _title, _happened, todo, button = _texts(rule, True, ends)
     if rule == AlertRule.LIMIT_USED:
         title = _("Calls are refused: %(name)s is at its limit of Tokens %(span)s")
         happened = _("%(used)s of %(whole)s Tokens are used, too few are left for a call that came.")
-        return title, f"{happened} {_('The limit begins anew: %(moment)s.')}", todo, button
+        return title, _with_end(happened, ends), todo, button
     title = _("Calls are refused: %(name)s has too few Tokens left")
     return title, _("A call came for which too few Tokens are left."), todo, button
 
 
-def _texts(rule: AlertRule, full: bool) -> tuple[str, str, str, str]:
+def _with_end(happened: str, ends: bool) -> str:
+    """Add when the limit begins anew, if it ever does."""
+    return f"{happened} {_('The limit begins anew: %(moment)s.')}" if ends else happened
+
+
+def _texts(rule: AlertRule, full: bool, ends: bool) -> tuple[str, str, str, str]:
     shares = _("%(used)s of %(whole)s Tokens are used, %(left)s are left.")
     match rule:
         case AlertRule.GRANT_USED:
@@ -104,9 +110,11 @@ def _texts(rule: AlertRule, full: bool) -> tuple[str, str, str, str]:
                 _("%(name)s has reached its limit of Tokens %(span)s")
                 if full
                 else _("%(name)s has used %(level)s%% of its Tokens %(span)s"),
-                f"{shares} {_('The limit begins anew: %(moment)s.')}",
-                _("Wait until then, or raise the limit; above it calls are refused."),
-                _("Open the overview"),
+                _with_end(shares, ends),
+                _("Wait until then, or raise the limit; above it calls are refused.")
+                if ends
+                else _("Raise the limit; above it calls are refused."),
+                _("Open the limits"),
             )
         case AlertRule.TOKENS_EXHAUSTED:
             return (
@@ -147,12 +155,14 @@ def _texts(rule: AlertRule, full: bool) -> tuple[str, str, str, str]:
 
 def _path(rule: AlertRule, subject_kind: str, subject_id: str, slug: str) -> str:
     if rule in {AlertRule.ERRORS_IN_A_ROW, AlertRule.UNUSUAL_BURN}:
-        return reverse("calls", args=[slug])
+        return reverse("calls", args=[slug]) + (f"?sub_token={subject_id}" if subject_kind == "sub_token" else "")
+    if rule == AlertRule.LIMIT_USED:
+        return reverse("limits", args=[slug])
     if subject_kind == "sub_token":
         return reverse("sub_token", args=[slug, subject_id])
     if rule == AlertRule.POOL_USED:
         return reverse("teams", args=[slug])
-    return reverse("overview" if rule == AlertRule.LIMIT_USED else "grants", args=[slug])
+    return reverse("grants", args=[slug])
 
 
 def _left(facts: Mapping[str, Any]) -> int | None:

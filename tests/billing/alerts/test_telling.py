@@ -278,3 +278,15 @@ def test_every_rule_has_words_and_a_mail(alpha: Organization, rule: AlertRule, l
         text = _plain("mail/alert.txt", context)
         assert f"https://portal.example{said.path}" in text
         assert "100% <Line>" in text or rule in {AlertRule.GRANT_USED, AlertRule.GRANT_EXPIRING} or "Line" in text
+
+
+def test_a_limit_that_never_begins_anew_is_not_waited_for(alpha: Organization) -> None:
+    facts = {"used_mtok": 800, "whole_mtok": 1000, "limit": "total", "resets_at": None}
+    for refused in ({}, {"refused": True}):
+        said = words(
+            rule=AlertRule.LIMIT_USED, level=100, subject_kind="sub_token", subject_id=alpha.id, subject_name="Line",
+            facts=facts | refused, slug=alpha.slug,
+        )  # fmt: skip
+        assert "begins anew" not in said.happened
+        assert said.todo.startswith("Raise the limit")
+        assert (said.button, said.path) == ("Open the limits", f"/o/{alpha.slug}/limits/")
