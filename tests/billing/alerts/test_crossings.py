@@ -87,6 +87,26 @@ def test_giving_on_what_is_unused_can_reach_a_level(alpha: Organization, wallet:
     assert crossings() == [([80], "1")], "40 of the 50 that were its own are used"
 
 
+def test_what_is_emptied_on_purpose_raises_nothing(alpha: Organization, wallet: Account) -> None:
+    """A project's end takes everything back, of every sub-token: a hundred critical mails would be about nothing."""
+    fenced = make_account(wallet, 100_000)
+    drawing, bound = make_capped_account(wallet, None), make_capped_account(wallet, 100_000)
+    for account in (fenced, drawing, bound):
+        spend(account, 10_000)
+    with organization_scope(alpha.id):
+        allocations.reclaim(account_id=fenced.id, idempotency_key=f"back-{next(_numbers)}", now=NOW)
+        for account in (drawing, bound):
+            accounts.change_cap(account_id=account.id, cap_mtok=10_000)
+    assert crossings() == []
+    more(wallet, fenced, 1_000)
+    with organization_scope(alpha.id):
+        accounts.change_cap(account_id=bound.id, cap_mtok=11_000)
+    for account in (fenced, bound):
+        spend(account, 1_000)
+    raise_all()
+    assert [level for _, level, _ in alerts_of(alpha, SUB)].count(100) == 2, "what is used up is told of"
+
+
 def test_tokens_that_arrive_begin_a_new_period(alpha: Organization, wallet: Account) -> None:
     account = make_account(wallet, 100_000)
     spend(account, 85_000)
