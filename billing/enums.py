@@ -123,6 +123,23 @@ class PeriodReason(models.TextChoices):
     UPGRADE = "upgrade", _("An upgrade")
 
 
+class CodeBenefit(models.TextChoices):
+    """What a code is worth: the first at once, the others with a purchase."""
+
+    TOKENS = "tokens", _("Tokens at once")
+    BONUS_TOKENS = "bonus_tokens", _("Tokens on top of a purchase")
+    BONUS_PERCENT = "bonus_percent", _("Percent more Tokens with a purchase")
+    DISCOUNT_PERCENT = "discount_percent", _("Percent off a purchase")
+
+
+class RedemptionStatus(models.TextChoices):
+    """`reserved` while a payment is awaited; `released` when that never came, and the code is free again."""
+
+    RESERVED = "reserved", _("Reserved")
+    REDEEMED = "redeemed", _("Redeemed")
+    RELEASED = "released", _("Released")
+
+
 class SubTokenMode(models.TextChoices):
     ALLOCATED = "allocated", _("Own Tokens")
     CAPPED = "capped", _("Draws on its parent, up to a quota")

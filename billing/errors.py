@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 
 class LedgerError(Exception):
     """Something that the ledger refuses to do."""
@@ -164,6 +167,81 @@ class AddressRefused(AlertError):
 
 class TooManyEndpoints(AlertError):
     """An organization has a bounded number of webhook endpoints."""
+
+
+class CodeError(Exception):
+    """A code is refused; `str(error)` says to a person why, in their language."""
+
+    message: str | Promise = _("This code cannot be used here.")
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class CodeMistyped(CodeError):
+    """Its characters do not belong together, which needs no look at the database."""
+
+    message = _("This is no code: a character is wrong or missing. Compare it with the original, or paste it.")
+
+
+class CodeInvalid(CodeError):
+    """Nobody knows it, it has expired or was ended, or was used up by others: all the same to who asks."""
+
+    message = _("This code is unknown, has expired or was used up.")
+
+
+class CodeUsedBefore(CodeError):
+    """The organization has used codes of this set as often as it may."""
+
+    message = _("Your organization has used this offer already.")
+
+
+class CodeForFirstPurchase(CodeError):
+    """The organization has bought before."""
+
+    message = _("This code is for an organization's first purchase.")
+
+
+class CodeForPurchases(CodeError):
+    """It is worth something together with a purchase only."""
+
+    message = _("This code counts when you buy Tokens: enter it there.")
+
+
+class CodeNotForPurchases(CodeError):
+    """It gives Tokens at once, and nothing at a purchase."""
+
+    message = _("This code gives Tokens at once: redeem it on its own page.")
+
+
+class TooManyGuesses(CodeError):
+    """Too many codes were tried that work for nobody; `retry_after` says for how long no code is looked at (s)."""
+
+    message = _("Too many codes were tried that do not work. Try again in an hour.")
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class CodeUnknown(CodeError):
+    """There is no such code or set, for staff who look for it by its id."""
+
+    message = _("There is no such code.")
+
+
+class CodesMade(CodeError):
+    """The same form was sent before: its codes were made then, and shown then."""
+
+    message = _("These codes were made already. They are shown only once: end the set and make another one.")
+
+
+class CodeTermsInvalid(CodeError):
+    """Codes cannot be made like this; `field` says what is wrong, `str(error)` how."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__()
+        self.field, self.message = field, message
 
 
 class StatementOff(Exception):

@@ -20,7 +20,9 @@ RANDOM_LENGTH = 32
 CHECKSUM_LENGTH = 6
 SHOWN_LENGTH = 12
 # What people may be shown of a secret, and then too much of it.
-_WHOLE_SECRET = re.compile(r"((?:ts[km]_|whsec_|[sr]k_(?:live|test)_)[0-9A-Za-z]{8})[0-9A-Za-z+/=_\-]{8,}")
+_WHOLE_SECRET = re.compile(
+    r"((?:ts[km]_|whsec_|[sr]k_(?:live|test)_)[0-9A-Za-z]{8}|\bTSC-[0-9A-Z]{5})[0-9A-Za-z+/=_\-]{8,}"
+)
 
 
 class SecretKind(StrEnum):
@@ -59,6 +61,7 @@ def shown_prefix(secret: str) -> str:
 def without_secrets(value: Any) -> Any:
     """Return text, and whatever is in lists and mappings, with every whole secret in it cut short: ours and Stripe's.
 
+    Codes that are worth Tokens (billing/codes.py) are among ours.
     What people type lands in names, reasons and headers; some day somebody pastes a secret there.
     """
     if isinstance(value, str):

@@ -6,10 +6,12 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from rest_framework.response import Response
 
 from billing import errors
 from billing.api.fields import tokens_number
+from billing.services.code_guesses import note_guess
 from tenants.api.management import ManagementView, management_credential
 from tenants.api.problems import Problem
 from tenants.errors import GraceOutOfRange, NotFound, TeamCycle, TeamNameTaken, TeamStays
@@ -30,7 +32,11 @@ class BillingView(ManagementView):
     def handle_exception(self, exc: Exception) -> Response:
         """Answer what billing and tenants refuse with their problems."""
         problem = as_problem(exc)
-        if problem is not None and problem.status == 429:
+        if isinstance(exc, errors.CodeInvalid):
+            # By now what the request did is rolled back.
+            credential = management_credential(self.request)
+            note_guess(organization_id=credential.organization_id, actor=credential.actor, now=timezone.now())
+        if problem is not None and problem.status == 429 and problem.code != "rate_limited":
             problem.extra["top_up_url"] = top_up_url(management_credential(self.request).organization_id)
         return super().handle_exception(problem or exc)
 
@@ -74,9 +80,30 @@ def as_problem(error: Exception) -> Problem | None:
             return invalid(error.field, str(error))
         case errors.TooManyEndpoints():
             return Problem("conflict", str(error))
+        case errors.CodeError():
+            return _code_problem(error)
         case TeamNameTaken() | TeamCycle() | TeamStays():
             return Problem("conflict", str(error))
     return None
+
+
+def _code_problem(error: errors.CodeError) -> Problem:
+    match error:
+        case errors.CodeMistyped():
+            return Problem("code_mistyped", str(error))
+        case errors.TooManyGuesses(retry_after=seconds):
+            return Problem("rate_limited", str(error), headers={"Retry-After": str(seconds)})
+        case errors.CodeUsedBefore():
+            reason = "used_before"
+        case errors.CodeForFirstPurchase():
+            reason = "first_purchase_only"
+        case errors.CodeForPurchases():
+            reason = "needs_purchase"
+        case errors.CodeNotForPurchases():
+            reason = "not_for_purchases"
+        case _:
+            return Problem("code_invalid", str(error))
+    return Problem("code_not_applicable", str(error), reason=reason)
 
 
 def invalid(name: str, message: str) -> Problem:

@@ -25,6 +25,7 @@ from billing.api.pools import (
     TeamReclaimAllView,
     TeamReclaimView,
 )
+from billing.api.redeem import RedeemView
 from billing.api.statements import StatementView
 from billing.api.sub_token_life import (
     BulkView,
@@ -66,6 +67,7 @@ urlpatterns = [
     path("limits", LimitListView.as_view()),
     path("limits/<uuid:account_id>", LimitView.as_view()),
     path("packages", PackageListView.as_view()),
+    path("redeem", RedeemView.as_view()),
     path("sub_tokens", SubTokenListView.as_view()),
     path("sub_tokens/bulk", BulkView.as_view()),
     path("sub_tokens/lookup", LookupView.as_view()),

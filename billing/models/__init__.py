@@ -9,6 +9,7 @@ from billing.models.alerts import (
     Crossing,
 )
 from billing.models.checks import LedgerCheck
+from billing.models.codes import Code, CodeGuess, CodeRedemption, CodeSet
 from billing.models.grants import Grant, Lot
 from billing.models.holds import DailyBurn, Hold
 from billing.models.limits import Limits, LimitWindow
@@ -31,6 +32,10 @@ __all__ = [
     "BillingCustomer",
     "Boost",
     "BoostOffer",
+    "Code",
+    "CodeGuess",
+    "CodeRedemption",
+    "CodeSet",
     "Crossing",
     "DailyBurn",
     "Entry",

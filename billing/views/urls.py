@@ -5,6 +5,7 @@ from django.urls import path
 from billing.views import alert_preferences, alerts, limits, splits, splitting, sub_token_life, sub_tokens, webhooks
 from billing.views import splitting_acts as acts
 from billing.views.balance import balance_pill
+from billing.views.codes import redeem
 from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
 from billing.views.ledger import ledger, ledger_csv
@@ -29,6 +30,7 @@ urlpatterns = [
     path("o/<slug:slug>/limits.csv", limits.limits_csv, name="limits_csv"),
     path("o/<slug:slug>/limits/<uuid:account_id>/", limits.limits_edit, name="limits_edit"),
     path("o/<slug:slug>/limits/teams/<uuid:team_id>/", limits.limits_edit_team, name="limits_edit_team"),
+    path("o/<slug:slug>/billing/redeem/", redeem, name="redeem"),
     path("o/<slug:slug>/grants/", grants, name="grants"),
     path("o/<slug:slug>/splitting/", splitting.splitting, name="splitting"),
     path("o/<slug:slug>/splitting.csv", splitting.splitting_csv, name="splitting_csv"),

@@ -12,6 +12,7 @@ PAGES = (
     ("staff_organizations", _("Organizations"), "building"),
     ("staff_queue", _("Jobs"), "list-details"),
     ("staff_mails", _("Mails"), "mail"),
+    ("staff_codes", _("Codes"), "gift"),
     ("staff_deeds", _("What staff did"), "history"),
 )
 

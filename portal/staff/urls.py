@@ -1,6 +1,6 @@
 from django.urls import path
 
-from portal.staff import views
+from portal.staff import code_views, views
 
 ORGANIZATION = "organizations/<uuid:organization_id>/"
 
@@ -9,6 +9,11 @@ urlpatterns = [
     path("organizations.csv", views.organizations_csv, name="staff_organizations_csv"),
     path("jobs/", views.queue, name="staff_queue"),
     path("mails/", views.mails, name="staff_mails"),
+    path("codes/", code_views.codes, name="staff_codes"),
+    path("codes/new/", code_views.codes_new, name="staff_codes_new"),
+    path("codes/<uuid:code_set_id>/", code_views.code_set, name="staff_code_set"),
+    path("codes/<uuid:code_set_id>/codes.csv", code_views.code_set_csv, name="staff_code_set_csv"),
+    path("codes/<uuid:code_set_id>/end/", code_views.code_set_end, name="staff_code_set_end"),
     path("deeds/", views.deeds, name="staff_deeds"),
     path("impersonation/end/", views.impersonation_end, name="staff_impersonation_end"),
     path(ORGANIZATION, views.organization, name="staff_organization"),

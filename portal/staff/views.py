@@ -64,7 +64,7 @@ def organizations(request: HttpRequest) -> HttpResponse:
         "next_cursor": rows[PAGE - 1].organization.id if len(rows) > PAGE else None,
         "first": search["before"] is None,
     }
-    return _page(request, "staff/organizations.html", context)
+    return page(request, "staff/organizations.html", context)
 
 
 @never_cache
@@ -80,7 +80,7 @@ def organizations_csv(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 def queue(request: HttpRequest) -> HttpResponse:
     """Show which organizations have unfinished or failed jobs, the longest waiting first."""
-    return _page(request, "staff/queue.html", {"rows": queries.queue_rows(timezone.now())})
+    return page(request, "staff/queue.html", {"rows": queries.queue_rows(timezone.now())})
 
 
 @never_cache
@@ -93,9 +93,9 @@ def mails(request: HttpRequest) -> HttpResponse:
     found = queries.mails()
     if chosen.get("status"):
         found = found.filter(status=chosen["status"])
-    rows, next_cursor = _cut(found, chosen.get("cursor"))
+    rows, next_cursor = cut(found, chosen.get("cursor"))
     context = {"form": form, "rows": rows, "next_cursor": next_cursor, "first": not chosen.get("cursor")}
-    return _page(request, "staff/mails.html", context)
+    return page(request, "staff/mails.html", context)
 
 
 @never_cache
@@ -104,9 +104,9 @@ def mails(request: HttpRequest) -> HttpResponse:
 def deeds(request: HttpRequest) -> HttpResponse:
     """List what staff did and looked at, newest first (`?cursor=`)."""
     cursor = _uuid(request.GET.get("cursor", ""))
-    events, next_cursor = _cut(queries.staff_events(), cursor)
+    events, next_cursor = cut(queries.staff_events(), cursor)
     rows = [{"event": event, "words": words_of(event), "changes": changes(event)} for event in events]
-    return _page(request, "staff/deeds.html", {"rows": rows, "next_cursor": next_cursor, "first": cursor is None})
+    return page(request, "staff/deeds.html", {"rows": rows, "next_cursor": next_cursor, "first": cursor is None})
 
 
 @never_cache
@@ -131,7 +131,7 @@ def organization(request: StaffRequest) -> HttpResponse:
         "deliveries": queries.last_deliveries(seen.id, LATEST),
         "reversible": REVERSIBLE,
     }
-    return _page(request, "staff/organization.html", context)
+    return page(request, "staff/organization.html", context)
 
 
 @never_cache
@@ -140,7 +140,7 @@ def organization(request: StaffRequest) -> HttpResponse:
 def organization_audit(request: StaffRequest) -> HttpResponse:
     """Show an organization's audit log, newest first (`?cursor=`)."""
     cursor = _uuid(request.GET.get("cursor", ""))
-    events, next_cursor = _cut(audit_events(request.organization_seen.id), cursor)
+    events, next_cursor = cut(audit_events(request.organization_seen.id), cursor)
     context = {
         "rows": [{"event": event, "words": words_of(event), "changes": changes(event)} for event in events],
         "next_cursor": next_cursor,
@@ -148,7 +148,7 @@ def organization_audit(request: StaffRequest) -> HttpResponse:
         "check": last_check(request.organization_seen.id),
         "chain": chain_of(request.organization_seen.id),
     }
-    return _page(request, "staff/organization_audit.html", context)
+    return page(request, "staff/organization_audit.html", context)
 
 
 @never_cache
@@ -173,7 +173,7 @@ def act(request: StaffRequest, act: str, target_id: uuid.UUID | None = None) -> 
                 messages.success(request, done)
             return redirect("staff_organization", request.organization_seen.id)
         context["consequence"] = doable.consequence(form, now)
-    return _page(request, "staff/act.html", context)
+    return page(request, "staff/act.html", context)
 
 
 @never_cache
@@ -197,7 +197,7 @@ def impersonate(request: StaffRequest, membership_id: uuid.UUID) -> HttpResponse
             return redirect("staff_organization", request.organization_seen.id)
         begin(request, impersonation)
         return redirect("overview", impersonation.slug)
-    return _page(request, "staff/impersonate.html", {"form": form})
+    return page(request, "staff/impersonate.html", {"form": form})
 
 
 @never_cache
@@ -214,7 +214,8 @@ def impersonation_end(request: HttpRequest) -> HttpResponse:
     return redirect("staff_organization", impersonation.organization_id)
 
 
-def _page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+def page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Render a page of the staff console, with its sidebar."""
     links: Links = links_of(request)
     seen = getattr(request, "organization_seen", None)
     return render(request, template, {"links": links, "organization": seen, **context})
@@ -252,7 +253,7 @@ def _decimal(mtok: int) -> str:
     return f"{mtok // 1000}.{mtok % 1000:03d}"
 
 
-def _cut(found: Any, cursor: uuid.UUID | None) -> tuple[list[Any], uuid.UUID | None]:
+def cut(found: Any, cursor: uuid.UUID | None) -> tuple[list[Any], uuid.UUID | None]:
     """Return a page of rows that are ordered by id, latest first, and where the next one begins."""
     rows = list((found.filter(id__lt=cursor) if cursor else found)[: PAGE + 1])
     return rows[:PAGE], rows[PAGE - 1].id if len(rows) > PAGE else None

@@ -29,10 +29,10 @@ _MEANING = {
     "`insufficient_scope`, `organization_closing`.",
     404: "`not_found`: it does not exist, or it is not yours to see.",
     406: "`not_acceptable`.",
-    409: "`conflict`.",
+    409: "`conflict`, `code_not_applicable`.",
     413: "`payload_too_large`.",
     415: "`unsupported_media_type`.",
-    422: "`validation_error`, `idempotency_mismatch`.",
+    422: "`validation_error`, `idempotency_mismatch`, `code_mistyped`, `code_invalid`.",
     429: "`rate_limited`, `concurrency_limited` (with Retry-After); "
     "`insufficient_tokens`, `quota_exceeded` (with `top_up_url`).",
     500: "`internal_error`: our fault, nothing is charged.",

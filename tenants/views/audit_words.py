@@ -63,6 +63,7 @@ ACTIONS: dict[str, Promise] = {
     "top_up.processing": _("A payment waits for the bank"),
     "top_up.failed": _("A payment failed"),
     "top_up.expired": _("A payment was not made in time"),
+    "code.redeemed": _("Redeemed a code"),
     "transfer.reversed": _("Reversed a transfer"),
     "wallet.rearranged": _("Shared Tokens out anew"),
     "wallet.split": _("Split Tokens into sub-tokens"),

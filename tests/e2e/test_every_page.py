@@ -23,6 +23,7 @@ CONSOLE = [
     "/sub-tokens/lookup/",
     "/limits/",
     "/grants/",
+    "/billing/redeem/",
     "/ledger/",
     "/usage/",
     "/usage/?by=sub_token",
@@ -60,7 +61,7 @@ ACCOUNT = [
     "/accounts/second-factor/totp/activate/",
     "/accounts/second-factor/webauthn/",
 ]
-STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/deeds/"]
+STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/codes/", "/staff/codes/new/", "/staff/deeds/"]
 # A list, and the link to one of what it lists.
 ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a") | {
     "splitting": ".share-name a",

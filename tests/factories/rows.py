@@ -16,6 +16,8 @@ from django.db.models import NOT_PROVIDED, Field, Model
 from billing.models import (
     Account,
     Boost,
+    CodeRedemption,
+    CodeSet,
     Entry,
     Grant,
     Hold,
@@ -109,6 +111,8 @@ class Rows:
 # What the fields alone do not tell, by attribute: what a table's constraints ask for.
 VALUES: dict[type[Model], Callable[[Rows], dict[str, Any]]] = {
     Account: lambda rows: {"kind": "sub_token", "parent_id": _wallet(rows).pk},
+    CodeSet: lambda rows: {"benefit": "tokens", "tokens_mtok": 1},
+    CodeRedemption: lambda rows: {"status": "redeemed", "tokens_mtok": 1, "grant_id": rows[Grant].pk},
     Invitation: lambda rows: {"role": "viewer"},
     SingleSignOn: lambda rows: {"default_role": "viewer"},
     SubToken: lambda rows: {"account_id": rows.make(Account).pk},

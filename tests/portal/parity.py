@@ -14,6 +14,7 @@ BOTH: dict[str, tuple[str, ...]] = {
     "balance": ("overview", "balance_pill"),
     "grants": ("grants",),
     "packages": ("grants",),
+    "redeem": ("redeem",),
     "transfers": ("ledger", "ledger_csv"),
     "usage": ("usage", "usage_csv"),
     "forecast": ("forecast", "forecast_csv"),

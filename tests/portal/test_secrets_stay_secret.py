@@ -19,6 +19,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from billing.codes import new_code
 from portal.logs import logging_settings
 from tenants.models import Organization, User
 from tenants.scope import organization_scope, platform_scope
@@ -144,5 +145,7 @@ def test_what_is_cut_short() -> None:
     }
     for text in (STRIPE, WEBHOOK):
         assert text not in json.dumps(without_secrets(text))
+    code = new_code()
+    assert without_secrets(f"Please: {code}!") == f"Please: {code[:9]}…!"
     for harmless in (token[:12], "task_list_of_everything", "sk_live", "risk_live_feed_of_lines", ""):
         assert without_secrets(harmless) == harmless

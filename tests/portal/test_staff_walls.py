@@ -10,6 +10,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
+from billing.models import CodeSet
 from portal.staff.acts import ACTS
 from tenants.models import AuditEvent, Membership, Organization, User
 from tenants.scope import organization_scope, platform_scope
@@ -47,6 +48,7 @@ def path_to(route: Route, rows: Rows) -> str:
     values = {
         "organization_id": rows.organization.id,
         "membership_id": rows[Membership].pk,
+        "code_set_id": rows[CodeSet].pk,
         "act": "freeze",
         "target_id": uuid4(),
     }

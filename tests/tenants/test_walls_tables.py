@@ -38,6 +38,8 @@ PLATFORM_TABLES = {
     "django_session": "persons' sessions",
     "mfa_authenticator": "persons' second factors",
     "usersessions_usersession": "where persons are signed in",
+    "billing_code": "the platform's codes, hashed; the web's role cannot read them",
+    "billing_codeset": "what the platform's codes are worth; the web's role cannot read it",
     "billing_package": "what the platform sells",
     "billing_plan": "what the platform sells",
     "billing_planprice": "what the platform sells",
