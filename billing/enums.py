@@ -41,6 +41,14 @@ class TransferKind(models.TextChoices):
     CAPTURE = "capture", _("Capture")
     EXPIRY = "expiry", _("Expiry")
     REVERSAL = "reversal", _("Reversal")
+    SETTLEMENT = "settlement", _("Debt settled")
+
+
+class DebtCause(models.TextChoices):
+    """Why an organization got money back for Tokens that it had spent."""
+
+    REFUND = "refund", _("Refund")
+    DISPUTE = "dispute", _("Lost dispute")
 
 
 class HoldStatus(models.TextChoices):
@@ -58,6 +66,7 @@ class HoldOutcome(models.TextChoices):
     INSUFFICIENT_TOKENS = "insufficient_tokens"
     QUOTA_EXCEEDED = "quota_exceeded"
     HOURLY_LIMIT_EXCEEDED = "hourly_limit_exceeded"
+    DEBT_OUTSTANDING = "debt_outstanding"
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_EXPIRED = "account_expired"
     ACCOUNT_UNKNOWN = "account_unknown"

@@ -33,6 +33,18 @@ class HourlyLimitExceeded(QuotaExceeded):
     """The limit of Tokens per hour of the account, or of one above it, has less room than was asked for."""
 
 
+class DebtOutstanding(LedgerError):
+    """The organization owes Tokens, and spends nothing until that is settled; `owed_mtok` says how much."""
+
+    def __init__(self, owed_mtok: int) -> None:
+        super().__init__(f"{owed_mtok} mtok are owed and must be settled first.")
+        self.owed_mtok = owed_mtok
+
+
+class DebtUnknown(LedgerError):
+    """There is no such debt in this organization, or nothing is left of it."""
+
+
 class AccountUnknown(LedgerError):
     """There is no such account in this organization, or it is none that holds Tokens for spending."""
 

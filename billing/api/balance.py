@@ -16,7 +16,8 @@ from billing.api.problems import BillingView
 from billing.enums import GrantSource
 from billing.queries.balances import balance, organization_balance
 from billing.queries.credentials import Credential
-from billing.queries.grants import grants, lots_of
+from billing.queries.debts import owed_mtok
+from billing.queries.grants import frozen_of, grants, lots_of
 from tenants.api.authentication import ManagementCredential, ManagementKeyAuthentication
 from tenants.api.management import permitted
 from tenants.api.pagination import PAGE_PARAMETERS, paginate
@@ -41,6 +42,12 @@ class BalanceAnswer(serializers.Serializer):
 
     available_tokens = TokensField(source="available_mtok", help_text="what the next call can spend")
     held_tokens = TokensField(source="held_mtok", help_text="what running calls hold")
+    frozen_tokens = TokensField(source="frozen_mtok", help_text="what a dispute about a payment keeps from being spent")
+    debt_tokens = TokensField(
+        source="debt_mtok",
+        help_text="what the organization owes: spent, and paid back in money. Above 0 nothing is spent, calls are "
+        "answered 403 `debt_outstanding`, and the next top-up settles it first",
+    )
     grants = BalanceGrant(many=True, help_text="in the order in which they are spent")
 
 
@@ -58,6 +65,8 @@ EXAMPLE = OpenApiExample(
     value={
         "available_tokens": 9.3,
         "held_tokens": 0.7,
+        "frozen_tokens": 0,
+        "debt_tokens": 0,
         "grants": [
             {
                 "id": "019aa3b2-7c1e-7c3a-9a55-0d5a3b6c1f10",
@@ -98,8 +107,13 @@ class BalanceView(ApiView):
             if isinstance(auth, ManagementCredential):
                 return Response(BalanceAnswer(organization_balance(auth.organization_id, now=now)).data)
             own = balance(auth.account_id, now=now)
-            shares = lots_of(auth.account_id, now=now)
-        shown = {"available_mtok": own.available_mtok, "held_mtok": own.held_mtok, "grants": shares}
+            shown = {
+                "available_mtok": own.available_mtok,
+                "held_mtok": own.held_mtok,
+                "frozen_mtok": frozen_of(auth.account_id),
+                "debt_mtok": owed_mtok(auth.organization_id),
+                "grants": lots_of(auth.account_id, now=now),
+            }
         return Response(BalanceAnswer(shown).data)
 
 

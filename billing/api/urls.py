@@ -10,6 +10,7 @@ from billing.api.alerts import (
     MuteView,
 )
 from billing.api.balance import BalanceView, GrantListView
+from billing.api.debts import DebtListView, SettleDebtView
 from billing.api.exports import EntryExportView
 from billing.api.forecast import ForecastView
 from billing.api.ledger import TransferListView
@@ -59,6 +60,8 @@ urlpatterns = [
     path("alerts", AlertListView.as_view()),
     path("alerts/<uuid:alert_id>", AlertView.as_view()),
     path("balance", BalanceView.as_view()),
+    path("debts", DebtListView.as_view()),
+    path("debts/settle", SettleDebtView.as_view()),
     path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
     path("statements", StatementView.as_view()),

@@ -10,6 +10,7 @@ from billing.models.alerts import (
 )
 from billing.models.checks import LedgerCheck
 from billing.models.codes import Code, CodeGuess, CodeRedemption, CodeSet
+from billing.models.debts import Debt, Freeze
 from billing.models.grants import Grant, Lot
 from billing.models.holds import DailyBurn, Hold
 from billing.models.limits import Limits, LimitWindow
@@ -38,7 +39,9 @@ __all__ = [
     "CodeSet",
     "Crossing",
     "DailyBurn",
+    "Debt",
     "Entry",
+    "Freeze",
     "Grant",
     "Hold",
     "LedgerCheck",

@@ -8,13 +8,15 @@ from tenants.models.tenant import TenantModel
 class LedgerCheck(TenantModel):
     """The last verification of one organization's ledger.
 
-    Nothing is off where granted = available + held + consumed + expired + refunded and `discrepancies` is empty.
+    Nothing is off where granted = available + held + frozen + consumed + expired + refunded, and `discrepancies` is
+    empty.
     """
 
     checked_at = models.DateTimeField()
     granted_mtok = models.BigIntegerField()
     available_mtok = models.BigIntegerField()
     held_mtok = models.BigIntegerField()
+    frozen_mtok = models.BigIntegerField(default=0, db_default=0)
     consumed_mtok = models.BigIntegerField()
     expired_mtok = models.BigIntegerField()
     refunded_mtok = models.BigIntegerField()

@@ -44,6 +44,8 @@ class Lot(TenantModel):
     priority = models.SmallIntegerField()
     expires_at = models.DateTimeField(null=True, blank=True)
     granted_at = models.DateTimeField()
+    # Whether its grant is frozen (billing/models/debts.py): then it may be neither spent, moved nor expired.
+    frozen = models.BooleanField(default=False, db_default=False)
     # Below this the grant's lots are added up anew to see whether a level of an alert is reached.
     watch_below_mtok = models.BigIntegerField(null=True, editable=False)
     # A column and not an index condition on posted_mtok: spending that leaves something changes no indexed value, so
@@ -64,8 +66,8 @@ class Lot(TenantModel):
         indexes = [
             models.Index(
                 fields=["account", "priority", "expires_at", "granted_at", "id"],
-                condition=Q(spent=False),
-                name="lot_burn_order",
+                condition=Q(spent=False, frozen=False),
+                name="lot_to_burn",
             ),
             models.Index(
                 fields=["expires_at"], condition=Q(spent=False, expires_at__isnull=False), name="lot_to_expire"

@@ -12,15 +12,16 @@ from django.utils import timezone
 
 from billing.enums import GrantSource
 from billing.models import Account
+from billing.queries.debts import owed_mtok
 
 
 @dataclass(frozen=True)
 class Balance:
     """What an account can spend, all in mtok.
 
-    `available_mtok` is what a hold could take now: unexpired lots that are not held, or less where a cap on the way
-    leaves less. `held_mtok` is held through this account. `posted_mtok` is what it owns (0 for a capped account, which
-    has `cap_mtok` and `drawn_mtok` instead).
+    `available_mtok` is what a hold could take now: unexpired lots that are neither held nor frozen, or less where a cap
+    on the way leaves less. `held_mtok` is held through this account. `posted_mtok` is what it owns (0 for a capped
+    account, which has `cap_mtok` and `drawn_mtok` instead).
     """
 
     account_id: uuid.UUID
@@ -36,7 +37,7 @@ class Balance:
 
 @dataclass(frozen=True)
 class GrantBalance:
-    """What is left of one grant anywhere in the organization: available and held."""
+    """What is left of one grant anywhere in the organization: available, held and frozen, and how much is frozen."""
 
     id: uuid.UUID
     source: str
@@ -44,6 +45,7 @@ class GrantBalance:
     remaining_mtok: int
     expires_at: datetime | None
     granted_at: datetime
+    frozen_mtok: int = 0
 
     @property
     def source_label(self) -> str:
@@ -53,12 +55,17 @@ class GrantBalance:
 
 @dataclass(frozen=True)
 class OrganizationBalance:
-    """What an organization has in all its accounts; `unallocated_mtok` is what its wallet itself can spend."""
+    """What an organization has in all its accounts; `unallocated_mtok` is what its wallet itself can spend.
+
+    While `debt_mtok` is above 0 nothing is spent, whatever is available.
+    """
 
     available_mtok: int
     held_mtok: int
     unallocated_mtok: int
     grants: list[GrantBalance]
+    frozen_mtok: int = 0
+    debt_mtok: int = 0
 
 
 # Holds of accounts below count for a capped account that they were drawn through.
@@ -80,9 +87,11 @@ WHERE a.id = ANY (%(ids)s::uuid[]) AND way.funding IS NOT NULL
 """
 
 _GRANTS = """
-SELECT g.id, g.source, g.amount_mtok, sum(l.posted_mtok)::bigint, g.expires_at, g.created_at
+SELECT g.id, g.source, g.amount_mtok, sum(l.posted_mtok)::bigint, g.expires_at, g.created_at,
+       coalesce(sum(l.posted_mtok - l.held_mtok) FILTER (WHERE l.frozen), 0)::bigint
 FROM billing_lot l JOIN billing_grant g ON g.id = l.grant_id
-WHERE l.org_id = %(org)s AND NOT l.spent AND (l.expires_at IS NULL OR l.expires_at > %(now)s OR l.held_mtok > 0)
+WHERE l.org_id = %(org)s AND NOT l.spent
+  AND (l.expires_at IS NULL OR l.expires_at > %(now)s OR l.held_mtok > 0 OR l.frozen)
 GROUP BY g.id
 ORDER BY g.priority, g.expires_at, g.created_at, g.id
 """
@@ -90,10 +99,13 @@ ORDER BY g.priority, g.expires_at, g.created_at, g.id
 _TOTALS = """
 SELECT coalesce(sum(l.posted_mtok - l.held_mtok) FILTER (WHERE alive), 0)::bigint,
        coalesce(sum(l.held_mtok), 0)::bigint,
-       coalesce(sum(l.posted_mtok - l.held_mtok) FILTER (WHERE alive AND a.kind = 'org_wallet'), 0)::bigint
+       coalesce(sum(l.posted_mtok - l.held_mtok) FILTER (WHERE alive AND a.kind = 'org_wallet'), 0)::bigint,
+       coalesce(sum(l.posted_mtok - l.held_mtok) FILTER (WHERE l.frozen), 0)::bigint
 FROM billing_lot l
 JOIN billing_account a ON a.id = l.account_id
-CROSS JOIN LATERAL (SELECT l.expires_at IS NULL OR l.expires_at > %(now)s AS alive) life
+CROSS JOIN LATERAL (
+    SELECT NOT l.frozen AND (l.expires_at IS NULL OR l.expires_at > %(now)s) AS alive
+) life
 WHERE l.org_id = %(org)s AND NOT l.spent
 """
 
@@ -113,19 +125,35 @@ def balance(account_id: uuid.UUID, *, now: datetime | None = None) -> Balance:
     return found[account_id]
 
 
-def organization_totals(organization_id: uuid.UUID, *, now: datetime | None = None) -> tuple[int, int, int]:
-    """Return what an organization can spend, what is held, and what of the first its wallet itself can spend (mtok)."""
+@dataclass(frozen=True)
+class OrganizationTotals:
+    """What an organization can spend, what running calls hold, what is frozen, and what of the first its wallet has."""
+
+    available_mtok: int
+    held_mtok: int
+    unallocated_mtok: int
+    frozen_mtok: int
+
+
+def organization_totals(organization_id: uuid.UUID, *, now: datetime | None = None) -> OrganizationTotals:
+    """Return what an organization has in all its accounts (mtok)."""
     with connection.cursor() as cursor:
         cursor.execute(_TOTALS, {"org": organization_id, "now": now or timezone.now()})
-        available, held, unallocated = cursor.fetchone()
-    return available, held, unallocated
+        return OrganizationTotals(*cursor.fetchone())
 
 
 def organization_balance(organization_id: uuid.UUID, *, now: datetime | None = None) -> OrganizationBalance:
     """Return what an organization has, over all accounts and by grant (in burn order; used-up ones are left out)."""
     now = now or timezone.now()
-    available, held, unallocated = organization_totals(organization_id, now=now)
+    totals = organization_totals(organization_id, now=now)
     with connection.cursor() as cursor:
         cursor.execute(_GRANTS, {"org": organization_id, "now": now})
         grants = [GrantBalance(*row) for row in cursor.fetchall()]
-    return OrganizationBalance(available, held, unallocated, grants)
+    return OrganizationBalance(
+        available_mtok=totals.available_mtok,
+        held_mtok=totals.held_mtok,
+        unallocated_mtok=totals.unallocated_mtok,
+        grants=grants,
+        frozen_mtok=totals.frozen_mtok,
+        debt_mtok=owed_mtok(organization_id),
+    )

@@ -12,6 +12,7 @@ from django.db.models import Max, Sum
 
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, DailyBurn, Entry
+from billing.queries.debts import owed_mtok
 from billing.queries.forecast import organization_outlook
 
 LOW_DAYS = 14
@@ -19,7 +20,10 @@ CRITICAL_DAYS = 3
 
 
 class Level(StrEnum):
-    """How worried an admin should be: `low` under 14 days of runway, `critical` under 3 days or with nothing left."""
+    """How worried an admin should be.
+
+    `low` under 14 days of runway, `critical` under 3 days, with nothing left, or while a debt lets nothing be spent.
+    """
 
     FINE = "fine"
     LOW = "low"
@@ -37,10 +41,15 @@ class Standing:
     held_mtok: int
     runway_days: int | None
     runs_out_on: date | None = None
+    debt_mtok: int = 0
 
     @property
     def level(self) -> Level:
-        if self.available_mtok <= 0 or (self.runway_days is not None and self.runway_days < CRITICAL_DAYS):
+        if (
+            self.debt_mtok > 0
+            or self.available_mtok <= 0
+            or (self.runway_days is not None and self.runway_days < CRITICAL_DAYS)
+        ):
             return Level.CRITICAL
         if self.runway_days is not None and self.runway_days < LOW_DAYS:
             return Level.LOW
@@ -50,7 +59,7 @@ class Standing:
 def standing(organization_id: uuid.UUID, now: datetime) -> Standing:
     """Return what the organization can spend now (mtok), and for how many days: see billing/queries/forecast.py."""
     ahead, held = organization_outlook(organization_id, now=now)
-    return Standing(ahead.available_mtok, held, ahead.lasts_days, ahead.runs_out_on)
+    return Standing(ahead.available_mtok, held, ahead.lasts_days, ahead.runs_out_on, owed_mtok(organization_id))
 
 
 @dataclass(frozen=True)

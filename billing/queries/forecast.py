@@ -64,7 +64,8 @@ CROSS JOIN LATERAL (
                AS free,
            coalesce(array_agg(l.expires_at ORDER BY l.priority, l.expires_at, l.granted_at, l.id), '{}') AS expires
     FROM billing_lot l
-    WHERE l.account_id = way.funding AND NOT l.spent AND (l.expires_at IS NULL OR l.expires_at > %(now)s)
+    WHERE l.account_id = way.funding AND NOT l.spent AND NOT l.frozen
+      AND (l.expires_at IS NULL OR l.expires_at > %(now)s)
 ) lots
 CROSS JOIN LATERAL (
     WITH RECURSIVE below AS (
@@ -90,10 +91,10 @@ FROM (
 ) burn
 LEFT JOIN (
     SELECT sum(posted_mtok - held_mtok)::bigint AS free, sum(held_mtok) AS held, priority, expires_at, granted_at,
-           expires_at IS NULL OR expires_at > %(now)s AS alive
+           NOT frozen AND (expires_at IS NULL OR expires_at > %(now)s) AS alive
     FROM billing_lot
     WHERE org_id = %(org)s AND NOT spent
-    GROUP BY grant_id, priority, expires_at, granted_at
+    GROUP BY grant_id, priority, expires_at, granted_at, frozen
 ) lot ON true
 GROUP BY burn.mtok, burn.first
 """

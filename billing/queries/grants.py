@@ -18,12 +18,14 @@ def grants() -> QuerySet[Grant]:
 
 
 def lots_of(account_id: uuid.UUID, *, now: datetime) -> list[GrantBalance]:
-    """Return an account's own shares of grants that are not used up or expired, in burn order.
+    """Return an account's own shares of grants that are not used up, expired or frozen, in burn order.
 
     `amount_mtok` is what it still owns of the grant, `remaining_mtok` what of that is not held.
     """
     lots = (
-        Lot.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), account_id=account_id, spent=False)
+        Lot.objects.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=now), account_id=account_id, spent=False, frozen=False
+        )
         .select_related("grant")
         .order_by("priority", F("expires_at").asc(nulls_last=True), "granted_at", "id")
     )
@@ -38,3 +40,9 @@ def lots_of(account_id: uuid.UUID, *, now: datetime) -> list[GrantBalance]:
         )
         for lot in lots
     ]
+
+
+def frozen_of(account_id: uuid.UUID) -> int:
+    """Return how much of what an account owns is frozen (mtok)."""
+    lots = Lot.objects.filter(account_id=account_id, spent=False, frozen=True)
+    return int(lots.aggregate(mtok=Coalesce(Sum(F("posted_mtok") - F("held_mtok")), 0))["mtok"])

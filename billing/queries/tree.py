@@ -21,10 +21,10 @@ BURN_DAYS = 30
 class Node:
     """One account and what hangs below it, amounts in mtok.
 
-    `free_mtok` are its own unexpired Tokens that nothing holds (0 for a capped one), `held_mtok` what running calls of
-    its own hold, wherever those Tokens are, and `burned_mtok` what its own calls have cost in the last 30 days (UTC,
-    today included). The same with `all_` in front counts everything below as well. `available_mtok` is what a call
-    could spend now.
+    `free_mtok` are its own Tokens that are neither expired, frozen nor held (0 for a capped one), `held_mtok` what
+    running calls of its own hold, wherever those Tokens are, and `burned_mtok` what its own calls have cost in the last
+    30 days (UTC, today included). The same with `all_` in front counts everything below as well. `available_mtok` is
+    what a call could spend now.
     """
 
     account_id: uuid.UUID
@@ -84,7 +84,7 @@ class Node:
 _TREE = """
 WITH free AS (
     SELECT account_id, sum(posted_mtok - held_mtok)::bigint AS mtok FROM billing_lot
-    WHERE org_id = %(org)s AND NOT spent AND (expires_at IS NULL OR expires_at > %(now)s) GROUP BY 1
+    WHERE org_id = %(org)s AND NOT spent AND NOT frozen AND (expires_at IS NULL OR expires_at > %(now)s) GROUP BY 1
 ),
 held AS (
     SELECT account_id, sum(amount_mtok)::bigint AS mtok FROM billing_hold

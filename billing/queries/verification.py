@@ -47,7 +47,28 @@ by_kind AS (
     FROM entry JOIN account ON account.id = entry.account_id GROUP BY 1, 2
 ),
 in_lots AS (
-    SELECT grant_id, sum(posted_mtok) AS posted, sum(held_mtok) AS held FROM lot GROUP BY 1
+    SELECT grant_id, sum(posted_mtok) AS posted, sum(held_mtok) AS held,
+           sum(posted_mtok - held_mtok) FILTER (WHERE frozen) AS frozen
+    FROM lot GROUP BY 1
+),
+frozen AS (SELECT DISTINCT grant_id FROM billing_freeze WHERE org_id = %(org)s AND thawed_at IS NULL),
+spendable AS (  -- by the entries, the open holds and the freezes, whatever lots say
+    SELECT owned.account_id, sum(owned.mtok) AS mtok FROM (
+        SELECT entry.account_id, entry.grant_id, entry.mtok FROM entry
+        UNION ALL
+        SELECT lot.account_id, lot.grant_id, -open_part.mtok FROM open_part JOIN lot ON lot.id = open_part.lot_id
+    ) owned
+    JOIN billing_grant g ON g.id = owned.grant_id AND g.org_id = %(org)s
+    WHERE (g.expires_at IS NULL OR g.expires_at > now()) AND g.id NOT IN (SELECT grant_id FROM frozen)
+    GROUP BY 1
+),
+settled AS (
+    SELECT substr(transfer.reference, 6)::uuid AS debt_id, sum(entry.amount_mtok) AS mtok
+    FROM transfer
+    JOIN billing_entry entry ON entry.transfer_id = transfer.id
+    JOIN account ON account.id = entry.account_id AND account.kind = 'refunded'
+    WHERE transfer.kind IN ('settlement', 'reversal') AND transfer.reference LIKE 'debt:%%'
+    GROUP BY 1
 ),
 off (name, subject, expected, actual) AS (
     SELECT 'transfer has legs that sum to zero', transfer.id, 0, coalesce(leg.mtok, 0)
@@ -104,7 +125,37 @@ off (name, subject, expected, actual) AS (
     FROM billing_grant g LEFT JOIN by_kind ON by_kind.grant_id = g.id AND by_kind.kind = 'issued'
     WHERE g.org_id = %(org)s AND coalesce(-by_kind.mtok, 0) <> g.amount_mtok
     UNION ALL
-    SELECT 'grant = available + held + consumed + expired + refunded', g.id,
+    SELECT 'account can spend its entries less holds and frozen', account.id,
+           coalesce(spendable.mtok, 0), coalesce(billing_available(%(org)s, account.id, '{}', now()), 0)
+    FROM account LEFT JOIN spendable ON spendable.account_id = account.id
+    WHERE account.kind IN ('org_wallet', 'team_pool', 'sub_token') AND account.mode = 'ring_fenced'
+      AND coalesce(spendable.mtok, 0) <> coalesce(billing_available(%(org)s, account.id, '{}', now()), 0)
+    UNION ALL
+    SELECT 'lot is frozen with its grant', lot.id, (lot.grant_id IN (SELECT grant_id FROM frozen))::int, lot.frozen::int
+    FROM lot WHERE lot.frozen <> (lot.grant_id IN (SELECT grant_id FROM frozen))
+    UNION ALL
+    SELECT 'debt settled = its settlements', debt.id, coalesce(settled.mtok, 0), debt.settled_mtok
+    FROM (SELECT * FROM billing_debt WHERE org_id = %(org)s) debt LEFT JOIN settled ON settled.debt_id = debt.id
+    WHERE coalesce(settled.mtok, 0) <> debt.settled_mtok
+    UNION ALL
+    SELECT 'debts are no more than their grant was spent', spent.grant_id, greatest(0, spent.mtok), spent.owed
+    FROM (  -- what captures and settlements took, whatever was put right since
+        SELECT owing.grant_id, owing.mtok AS owed, (
+            SELECT coalesce(sum(e.amount_mtok), 0)
+            FROM billing_entry e
+            JOIN account ON account.id = e.account_id
+            JOIN transfer ON transfer.id = e.transfer_id
+            WHERE e.org_id = %(org)s AND e.grant_id = owing.grant_id AND e.amount_mtok > 0
+              AND (account.kind = 'consumed' OR account.kind = 'refunded' AND transfer.kind = 'settlement')
+        ) AS mtok
+        FROM (
+            SELECT grant_id, sum(owed_mtok) AS mtok FROM billing_debt
+            WHERE org_id = %(org)s AND voided_at IS NULL GROUP BY 1
+        ) owing
+    ) spent
+    WHERE spent.owed > spent.mtok
+    UNION ALL
+    SELECT 'grant = available + held + frozen + consumed + expired + refunded', g.id,
            g.amount_mtok, coalesce(in_lots.posted, 0) + coalesce(sunk.mtok, 0)
     FROM billing_grant g
     LEFT JOIN in_lots ON in_lots.grant_id = g.id
@@ -124,8 +175,9 @@ off (name, subject, expected, actual) AS (
 ),
 shown AS (SELECT * FROM off ORDER BY name, subject LIMIT %(shown)s)
 SELECT (SELECT coalesce(sum(amount_mtok), 0)::bigint FROM billing_grant WHERE org_id = %(org)s),
-       (SELECT coalesce(sum(posted - held), 0)::bigint FROM in_lots),
+       (SELECT coalesce(sum(posted - held - coalesce(frozen, 0)), 0)::bigint FROM in_lots),
        (SELECT coalesce(sum(held), 0)::bigint FROM in_lots),
+       (SELECT coalesce(sum(frozen), 0)::bigint FROM in_lots),
        (SELECT coalesce(sum(mtok), 0)::bigint FROM by_kind WHERE kind = 'consumed'),
        (SELECT coalesce(sum(mtok), 0)::bigint FROM by_kind WHERE kind = 'expired'),
        (SELECT coalesce(sum(mtok), 0)::bigint FROM by_kind WHERE kind = 'refunded'),
@@ -138,11 +190,12 @@ SELECT (SELECT coalesce(sum(amount_mtok), 0)::bigint FROM billing_grant WHERE or
 
 @dataclass(frozen=True)
 class LedgerTotals:
-    """A ledger's sums in mtok: granted = available + held + consumed + expired + refunded."""
+    """A ledger's sums in mtok: granted = available + held + frozen + consumed + expired + refunded."""
 
     granted_mtok: int = 0
     available_mtok: int = 0
     held_mtok: int = 0
+    frozen_mtok: int = 0
     consumed_mtok: int = 0
     expired_mtok: int = 0
     refunded_mtok: int = 0

@@ -39,8 +39,8 @@ def correct_grant(
     """Take back what is unspent of a grant that should not have been, or should have been less (None: all of it).
 
     Wherever in the organization its Tokens are now; see `withdraw` for the order. The grant's row stays as it was
-    written: granted = available + held + consumed + expired + refunded still holds. Opens its own scope. Raises
-    GrantUnknown, ReasonMissing, AmountInvalid, IdempotencyMismatch.
+    written: granted = available + held + frozen + consumed + expired + refunded still holds. Opens its own scope.
+    Raises GrantUnknown, ReasonMissing, AmountInvalid, IdempotencyMismatch.
     """
     _require(reason)
     with organization_scope(organization_id):

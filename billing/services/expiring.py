@@ -30,7 +30,7 @@ def warn_of_expiring_grants(*, now: datetime) -> int:
             organization_id=OuterRef("organization_id"), rules_off__contains=[AlertRule.GRANT_EXPIRING]
         )
         ending = (
-            Lot.objects.filter(spent=False, expires_at__gt=now, expires_at__lte=now + WARN_BEFORE)
+            Lot.objects.filter(spent=False, frozen=False, expires_at__gt=now, expires_at__lte=now + WARN_BEFORE)
             .exclude(Exists(told) | Exists(unwanted))
             .values("organization_id", "grant_id")
             .annotate(left=Sum(F("posted_mtok")))

@@ -20,8 +20,9 @@ ACCOUNTS_AT_ONCE = 200
 def expire_grants(*, now: datetime) -> int:
     """Move what is left of expired grants to the expired accounts, in every organization; return the mtok moved.
 
-    Held Tokens are left alone: captured, they were spent in time; released, the next run takes them. Each transaction
-    locks some accounts of one organization. Safe to repeat and to race.
+    Held Tokens are left alone: captured, they were spent in time; released, the next run takes them. So are frozen
+    ones: thawed, the next run takes them. Each transaction locks some accounts of one organization. Safe to repeat and
+    to race.
     """
     with platform_scope("expire grants"):
         overdue = _overdue(now).values_list("organization_id", flat=True)
@@ -34,7 +35,7 @@ def expire_grants(*, now: datetime) -> int:
 
 
 def _overdue(now: datetime) -> QuerySet[Lot]:
-    return Lot.objects.filter(spent=False, expires_at__lte=now, posted_mtok__gt=F("held_mtok"))
+    return Lot.objects.filter(spent=False, frozen=False, expires_at__lte=now, posted_mtok__gt=F("held_mtok"))
 
 
 def _expire_some(organization_id: uuid.UUID, now: datetime) -> int:

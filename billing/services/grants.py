@@ -8,6 +8,7 @@ from datetime import datetime
 from billing.enums import AccountKind, GrantSource, TransferKind
 from billing.errors import AccountUnknown, AmountInvalid, ReasonMissing
 from billing.models import Account, Grant
+from billing.services.debts import SETTLING, settle_from
 from billing.services.locks import lock_accounts
 from billing.services.transfers import Leg, find_earlier, post
 from billing.services.withdrawals import Withdrawal, withdraw
@@ -31,15 +32,17 @@ def issue_grant(
 ) -> Grant:
     """Credit an organization's wallet once per idempotency key, and return the grant.
 
-    Grants of lower `priority` burn first, then those that expire earlier. Opens its own scope; locks the wallet and the
-    issued account. Raises AmountInvalid, AccountUnknown (no wallet was opened), IdempotencyMismatch.
+    Grants of lower `priority` burn first, then those that expire earlier. What was paid for settles first what the
+    organization owes, so that less of it may be left. Opens its own scope; locks the wallet, the issued and the
+    refunded account. Raises AmountInvalid, AccountUnknown (no wallet was opened), IdempotencyMismatch.
     """
     if tokens_mtok <= 0:
         raise AmountInvalid("A grant is worth at least a thousandth of a Token.")
     with organization_scope(organization_id):
         ids = dict(
             Account.objects.filter(
-                organization_id=organization_id, kind__in=[AccountKind.ORG_WALLET, AccountKind.ISSUED]
+                organization_id=organization_id,
+                kind__in=[AccountKind.ORG_WALLET, AccountKind.ISSUED, AccountKind.REFUNDED],
             ).values_list("kind", "id")
         )
         if not ids:
@@ -74,6 +77,8 @@ def issue_grant(
             reason=reason,
             actor=actor,
         )
+        if source in SETTLING:
+            settle_from(grant=grant, wallet=wallet, refunded=accounts[ids[AccountKind.REFUNDED]], actor=actor, now=now)
         return grant
 
 

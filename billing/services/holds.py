@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -16,6 +17,7 @@ from billing.errors import (
     AccountExpired,
     AccountUnknown,
     AmountInvalid,
+    DebtOutstanding,
     HourlyLimitExceeded,
     IdempotencyMismatch,
     InsufficientTokens,
@@ -68,18 +70,18 @@ def place_hold(
     """Set Tokens of an account aside until `deadline`, once per idempotency key.
 
     Opens its own scope; locks the account, the capped ones above it and the one that pays, then the limits that bind
-    it. Raises AmountInvalid, AccountUnknown, AccountClosed, AccountExpired, QuotaExceeded, HourlyLimitExceeded,
-    InsufficientTokens, IdempotencyMismatch.
+    it. Raises AmountInvalid, AccountUnknown, AccountClosed, AccountExpired, DebtOutstanding, QuotaExceeded,
+    HourlyLimitExceeded, InsufficientTokens, IdempotencyMismatch.
     """
     if amount_mtok <= 0:
         raise AmountInvalid("At least a thousandth of a Token must be held.")
     hold_id = hold_id or new_id()
     with organization_scope(organization_id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT outcome, available_mtok FROM billing_place_hold(%s, %s, %s, %s, %s, %s, %s, %s)",
+            "SELECT outcome, available_mtok, refusal FROM billing_place_hold(%s, %s, %s, %s, %s, %s, %s, %s)",
             [organization_id, account_id, hold_id, amount_mtok, idempotency_key, owner_id, deadline, now],
         )
-        outcome, available = cursor.fetchone()
+        outcome, available, refusal = cursor.fetchone()
         if outcome == HoldOutcome.HELD:
             return PlacedHold(hold_id, available)
         if outcome == HoldOutcome.DUPLICATE:
@@ -87,11 +89,13 @@ def place_hold(
             if (earlier.account_id, earlier.amount_mtok, earlier.owner_id) != (account_id, amount_mtok, owner_id):
                 raise IdempotencyMismatch(f"The idempotency key {idempotency_key!r} has another hold.")
             return PlacedHold(earlier.id, available, duplicate=True)
-    raise _refusal(outcome, available)
+    raise _refusal(outcome, available, json.loads(refusal or "{}"))
 
 
-def _refusal(outcome: str, available_mtok: int) -> LedgerError:
+def _refusal(outcome: str, available_mtok: int, refusal: dict[str, Any]) -> LedgerError:
     match HoldOutcome(outcome):
+        case HoldOutcome.DEBT_OUTSTANDING:
+            return DebtOutstanding(refusal["owed_mtok"])
         case HoldOutcome.INSUFFICIENT_TOKENS:
             return InsufficientTokens(available_mtok)
         case HoldOutcome.QUOTA_EXCEEDED:

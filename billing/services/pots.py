@@ -64,14 +64,22 @@ def pot_of(account: Account, now: datetime, *, grant_id: uuid.UUID | None = None
 
 
 def pots_of(
-    accounts: Iterable[Account], now: datetime, *, grant_ids: Iterable[uuid.UUID] | None = None
+    accounts: Iterable[Account],
+    now: datetime,
+    *,
+    grant_ids: Iterable[uuid.UUID] | None = None,
+    forced: bool = False,
 ) -> dict[uuid.UUID, Pot]:
-    """Return the pots of locked accounts by id, of some grants only if they are named, in one query."""
+    """Return the pots of locked accounts by id, of some grants only if they are named, in one query.
+
+    Frozen and expired Tokens are in them only if it is `forced`: for what takes back.
+    """
     accounts = list(accounts)
-    alive = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
     lots = Lot.objects.filter(
-        alive, account_id__in=[account.id for account in accounts], spent=False, posted_mtok__gt=F("held_mtok")
+        account_id__in=[account.id for account in accounts], spent=False, posted_mtok__gt=F("held_mtok")
     )
+    if not forced:
+        lots = lots.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), frozen=False)
     if grant_ids is not None:
         lots = lots.filter(grant_id__in=list(grant_ids))
     parts: dict[uuid.UUID, list[Part]] = defaultdict(list)

@@ -132,9 +132,10 @@ WHERE l.org_id = %(org)s AND l.account_id = d.account_id AND l.grant_id = d.gran
 """
 _ADD_TO_LOTS = """
 INSERT INTO billing_lot (
-    id, org_id, created_at, account_id, grant_id, posted_mtok, held_mtok, priority, expires_at, granted_at
+    id, org_id, created_at, account_id, grant_id, posted_mtok, held_mtok, priority, expires_at, granted_at, frozen
 )
-SELECT tokensight_new_id(), g.org_id, %(now)s, d.account_id, g.id, d.mtok, 0, g.priority, g.expires_at, g.created_at
+SELECT tokensight_new_id(), g.org_id, %(now)s, d.account_id, g.id, d.mtok, 0, g.priority, g.expires_at, g.created_at,
+       EXISTS (SELECT FROM billing_freeze f WHERE f.org_id = g.org_id AND f.grant_id = g.id AND f.thawed_at IS NULL)
 FROM unnest(%(accounts)s::uuid[], %(grants)s::uuid[], %(mtok)s::bigint[]) AS d (account_id, grant_id, mtok)
 JOIN billing_grant g ON g.org_id = %(org)s AND g.id = d.grant_id
 ON CONFLICT (org_id, account_id, grant_id) DO UPDATE SET posted_mtok = billing_lot.posted_mtok + excluded.posted_mtok

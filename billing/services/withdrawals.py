@@ -37,10 +37,12 @@ def withdraw(
     idempotency_key: str,
     actor: object,
     now: datetime,
+    forced: bool = False,
 ) -> Withdrawal:
     """Move unspent Tokens of these grants, in their order, to the refunded account: `mtok` of them, or all there are.
 
-    Only as far as they go: what is spent, held or expired stays as it is, so it may be less than `mtok`. Of each grant,
+    Only as far as they go: what is spent, held, frozen or expired stays as it is, so it may be less than `mtok`. It is
+    `forced` for what was paid back already: then frozen and expired Tokens go too. Of each grant,
     what nobody was given yet goes first (the wallet's), then that of team pools, then that of the accounts deepest
     below. One reversal for each grant and account; it gives room back to the caps that its Tokens were drawn through.
     Needs the organization's scope; locks every account that has such Tokens, and those above them. Raises
@@ -52,12 +54,9 @@ def withdraw(
     grant_ids = [grant.id for grant in grants]
 
     def involved() -> set[uuid.UUID]:
-        free = Lot.objects.filter(
-            Q(expires_at__isnull=True) | Q(expires_at__gt=now),
-            grant_id__in=grant_ids,
-            spent=False,
-            posted_mtok__gt=F("held_mtok"),
-        )
+        free = Lot.objects.filter(grant_id__in=grant_ids, spent=False, posted_mtok__gt=F("held_mtok"))
+        if not forced:
+            free = free.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), frozen=False)
         return {wallet_id, sink_id, *places_above(free.values_list("account_id", flat=True))}
 
     accounts = lock_whatever(involved)
@@ -71,7 +70,7 @@ def withdraw(
     drafts: list[Draft] = []
     missing = mtok
     for grant in grants:
-        pots = pots_of(accounts.values(), now, grant_ids=[grant.id])
+        pots = pots_of(accounts.values(), now, grant_ids=[grant.id], forced=forced)
         for account_id in order:
             free = pots[account_id].free_mtok
             taken = free if missing is None else min(missing, free)

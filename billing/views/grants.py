@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -20,6 +20,7 @@ def grants(request: ConsoleRequest) -> HttpResponse:
     rows = Grant.objects.annotate(
         remaining_mtok=Sum("lots__posted_mtok", default=0),
         held_mtok=Sum("lots__held_mtok", default=0),
+        frozen_mtok=Sum(F("lots__posted_mtok") - F("lots__held_mtok"), filter=Q(lots__frozen=True), default=0),
         used_mtok=F("amount_mtok") - F("remaining_mtok"),
     ).order_by("priority", "expires_at", "created_at", "id")
     context = {

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from billing.views import alert_preferences, alerts, limits, splits, splitting, sub_token_life, sub_tokens, webhooks
+from billing.views import (
+    alert_preferences,
+    alerts,
+    limits,
+    refunds,
+    splits,
+    splitting,
+    sub_token_life,
+    sub_tokens,
+    webhooks,
+)
 from billing.views import splitting_acts as acts
 from billing.views.balance import balance_pill
 from billing.views.codes import redeem
@@ -32,6 +42,8 @@ urlpatterns = [
     path("o/<slug:slug>/limits/teams/<uuid:team_id>/", limits.limits_edit_team, name="limits_edit_team"),
     path("o/<slug:slug>/billing/redeem/", redeem, name="redeem"),
     path("o/<slug:slug>/grants/", grants, name="grants"),
+    path("o/<slug:slug>/billing/refunds/", refunds.refunds_page, name="refunds"),
+    path("o/<slug:slug>/billing/debt/settle/", refunds.debt_settle, name="debt_settle"),
     path("o/<slug:slug>/splitting/", splitting.splitting, name="splitting"),
     path("o/<slug:slug>/splitting.csv", splitting.splitting_csv, name="splitting_csv"),
     path(NODE, splitting.splitting, name="splitting_node"),

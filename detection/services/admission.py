@@ -22,7 +22,12 @@ _ADMIT = (
 )
 
 # For these a sub-token's policy may let the job wait.
-_PASSING = {HoldOutcome.INSUFFICIENT_TOKENS, HoldOutcome.QUOTA_EXCEEDED, HoldOutcome.HOURLY_LIMIT_EXCEEDED}
+_PASSING = {
+    HoldOutcome.INSUFFICIENT_TOKENS,
+    HoldOutcome.QUOTA_EXCEEDED,
+    HoldOutcome.HOURLY_LIMIT_EXCEEDED,
+    HoldOutcome.DEBT_OUTSTANDING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ def admit(credential: Credential, job: Job) -> Admission:
     the way to the one that pays, the limits that bind them, and the organization's fair-share clock, all until the
     statement's own commit.
 
-    Raises Problem: insufficient_tokens, quota_exceeded, hourly_limit_exceeded, revoked_token, suspended_token,
-    expired_token, idempotency_mismatch.
+    Raises Problem: insufficient_tokens, quota_exceeded, hourly_limit_exceeded, debt_outstanding, revoked_token,
+    suspended_token, expired_token, idempotency_mismatch.
     """
     if connection.atomic_blocks and not connection.atomic_blocks[-1]._from_testcase:  # type: ignore[attr-defined]
         raise RuntimeError("A job admitted inside a transaction would be unseen by the worker that it waits for.")

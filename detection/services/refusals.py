@@ -41,8 +41,9 @@ def refusal(
     """Return the problem for what `detection_admit` answered, and the `refused` that came with it.
 
     `refused` is `{"limit", "level", "account"}`, for a limit of a period with `resets_at` (RFC 3339 or None),
-    `limit_mtok`, `used_mtok` and `plan`, which says that it is the plan's ceiling. `Retry-After` stands only where
-    waiting helps: not for Tokens, quotas and limits in all, nor for a call that costs more than the limit ever allows.
+    `limit_mtok`, `used_mtok` and `plan`, which says that it is the plan's ceiling, for a debt with `owed_mtok`.
+    `Retry-After` stands only where waiting helps: not for Tokens, quotas and limits in all, nor for a call that costs
+    more than the limit ever allows.
     """
     match outcome:
         case "mismatch":
@@ -53,6 +54,16 @@ def refusal(
             return Problem("expired_token", "This sub-token expired.")
     if refused is None:
         raise RuntimeError(f"admission answered {outcome!r} and said no more")
+    if outcome == "debt_outstanding":
+        owed = tokens(refused["owed_mtok"])
+        return Problem(
+            outcome,
+            f"Your organization owes {owed} Tokens: they were spent, and their money went back. Nothing is spent until"
+            " that is settled, as the next top-up does first.",
+            headers={"Tokens-Used": "0"},
+            debt_tokens=owed,
+            top_up_url=top_up_url(credential.organization_id),
+        )
     needed, remaining = tokens(price_mtok), tokens(max(available_mtok, 0))
     problem = Problem(
         outcome,

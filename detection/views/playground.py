@@ -37,6 +37,7 @@ MEANING = {
     "unsupported_media_type": _("This is no picture that can be read: send JPEG, PNG, WebP or BMP."),
     "invalid_image": _("The picture is damaged or empty."),
     "image_too_large_to_decode": _("The picture has too many pixels."),
+    "debt_outstanding": _("Your organization owes Tokens, and spends nothing until the next top-up settles that."),
     "insufficient_tokens": _("The sub-token has too few Tokens left for this call."),
     "quota_exceeded": _("The sub-token's quota is used up."),
     "model_not_allowed": _("The sub-token may not use this model."),

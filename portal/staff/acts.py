@@ -16,10 +16,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from billing.errors import PlanUnchanged
-from billing.models import Hold, Transfer, WebhookDelivery
+from billing.models import Debt, Hold, Transfer, WebhookDelivery
 from billing.queries.balances import organization_balance
+from billing.queries.debts import owed_mtok
 from billing.queries.plans import find_plan, subscription
 from billing.services.corrections import reverse_transfer
+from billing.services.debts import forgive
 from billing.services.grants import give_tokens
 from billing.services.subscriptions import give_plan
 from billing.services.webhooks import resend
@@ -201,6 +203,29 @@ class ChangePlan(Act):
         return _("%(name)s is on the plan %(plan)s.") % {"name": self.organization, "plan": given.plan}
 
 
+class ForgiveDebt(Act):
+    title = gettext_lazy("Forgive a debt")
+    button = gettext_lazy("Forgive it")
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        debt = self.target(Debt, outstanding=True)
+        with organization_scope(self.organization.id):
+            left = owed_mtok(self.organization.id) - debt.left_mtok
+        return [
+            _("%(tokens)s Tokens are asked for no longer.") % {"tokens": token_number(debt.left_mtok)},
+            _("%(name)s still owes %(tokens)s Tokens, and spends nothing until that is settled.")
+            % {"name": self.organization, "tokens": token_number(left)}
+            if left
+            else _("Calls of %(name)s are accepted again.") % {"name": self.organization},
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        debt = self.target(Debt)
+        with organization_scope(self.organization.id):
+            mtok = forgive(debt_id=debt.id, **doing.facts)
+        return _("%(tokens)s Tokens are forgiven.") % {"tokens": token_number(mtok)}
+
+
 class Reverse(Act):
     title = gettext_lazy("Correct a transfer")
     button = gettext_lazy("Reverse it")
@@ -326,6 +351,7 @@ ACTS: dict[str, type[Act]] = {
     "grant": Grant,
     "plan": ChangePlan,
     "reverse": Reverse,
+    "forgive-debt": ForgiveDebt,
     "freeze": Freeze,
     "unfreeze": Unfreeze,
     "release-hold": ReleaseHold,

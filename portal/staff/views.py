@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from billing.errors import LedgerError
 from billing.queries.balances import organization_balance
+from billing.queries.debts import debts
 from billing.queries.ledger import last_check as last_ledger_check
 from billing.queries.ledger import transfers
 from billing.queries.plans import subscription
@@ -123,6 +124,7 @@ def organization(request: StaffRequest) -> HttpResponse:
         "ledger_check": last_ledger_check(seen.id),
         "audit_check": last_check(seen.id),
         "members": members(),
+        "debts": list(debts(seen.id)[:LATEST]),
         "holds": queries.open_holds(seen.id),
         "unfinished": queries.unfinished_jobs(seen.id),
         "jobs": queries.last_jobs(seen.id, LATEST),

@@ -19,6 +19,7 @@ STATUS_OF_CODE = {
     "ip_not_allowed": 403,
     "insufficient_scope": 403,
     "organization_closing": 403,
+    "debt_outstanding": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,

@@ -26,7 +26,7 @@ _MEANING = {
     400: "The request or the image cannot be read: `invalid_request`, `invalid_image`, `image_too_large_to_decode`.",
     401: "`missing_token`, `invalid_token`, `expired_token`, `revoked_token`.",
     403: "`suspended_token`, `organization_frozen`, `model_not_allowed`, `task_not_allowed`, `ip_not_allowed`, "
-    "`insufficient_scope`, `organization_closing`.",
+    "`insufficient_scope`, `organization_closing`, `debt_outstanding` (with `top_up_url`).",
     404: "`not_found`: it does not exist, or it is not yours to see.",
     406: "`not_acceptable`.",
     409: "`conflict`, `code_not_applicable`.",

@@ -84,7 +84,8 @@ def test_formance_ledger_364_no_two_transfers_share_an_id_under_load(committed_d
 
 
 def test_litellm_2814_the_totals_reconcile(committed_db: None, alpha: Organization) -> None:
-    """litellm#2814: users ask that the totals add up. Granted = available + held + consumed + expired + refunded."""
+    """litellm#2814: users ask that the totals add up, as granted = available + held + frozen + consumed + expired
+    + refunded."""
     wallet = make_wallet(alpha, 1_000)
     make_hold(make_capped_account(wallet, 300), 200)
     refund_unspent(organization_id=alpha.id, mtok=50, reason="Asked", idempotency_key="r", actor=PLATFORM, now=NOW)

@@ -15,6 +15,8 @@ BOTH: dict[str, tuple[str, ...]] = {
     "grants": ("grants",),
     "packages": ("grants",),
     "redeem": ("redeem",),
+    "debts": ("refunds",),
+    "settle_debts": ("debt_settle",),
     "transfers": ("ledger", "ledger_csv"),
     "usage": ("usage", "usage_csv"),
     "forecast": ("forecast", "forecast_csv"),

@@ -34,6 +34,8 @@ EXCEPTIONS = {
     "billing.services.code_guesses.note_guess": "only counted, to bound it: nothing of the organization changes",
     "billing.services.codes.find_code": "part of using a code, which is recorded",
     "billing.services.codes.grant_of_code": "part of using a code, which is recorded",
+    "billing.services.debts.settle_from": "the ledger's own journal; the purchase that brings it is recorded",
+    "billing.services.debts.give_back": "the ledger's own journal, written under acts that are recorded",
     "billing.views.splits.splitting_split_preview": "changes nothing",
     "billing.views.sub_token_life.sub_tokens_lookup": "changes nothing: whose secret is this?",
     "billing.api.sub_token_life.LookupView.post": "changes nothing: whose secret is this?",

@@ -33,6 +33,7 @@ class Command(BaseCommand):
             "granted": report.totals.granted_mtok,
             "= available": report.totals.available_mtok,
             "+ held": report.totals.held_mtok,
+            "+ frozen": report.totals.frozen_mtok,
             "+ consumed": report.totals.consumed_mtok,
             "+ expired": report.totals.expired_mtok,
             "+ refunded": report.totals.refunded_mtok,

@@ -7,6 +7,7 @@ the balances must be equal, and after every run the ledger must prove itself.
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,14 +26,18 @@ from hypothesis.stateful import (
 )
 
 from billing import errors
-from billing.enums import ResolveOutcome
+from billing.enums import DebtCause, ResolveOutcome
 from billing.models import Account, Grant, Lot
-from billing.queries.balances import balances
+from billing.queries.balances import balances, organization_totals
+from billing.queries.debts import owed_mtok
 from billing.services import allocations, holds
 from billing.services.accounts import change_cap
 from billing.services.corrections import correct_grant
+from billing.services.debts import forgive
 from billing.services.expiry import expire_grants
+from billing.services.freezes import freeze, thaw
 from billing.services.subtrees import reclaim_all
+from billing.services.takebacks import take_back
 from tenants.actors import PLATFORM
 from tenants.identifiers import new_id
 from tenants.models import Organization
@@ -56,6 +61,11 @@ class ModelLot:
     expires_at: datetime | None
     posted: int = 0
     held: int = 0
+    frozen: bool = False
+
+    @property
+    def free(self) -> int:
+        return self.posted - self.held
 
 
 @dataclass
@@ -82,7 +92,7 @@ class ModelAccount:
         free = [
             (grant, lot)
             for grant, lot in self.lots.items()
-            if lot.posted > lot.held and (lot.expires_at is None or lot.expires_at > now)
+            if lot.free and not lot.frozen and (lot.expires_at is None or lot.expires_at > now)
         ]
         return sorted(free, key=lambda pair: pair[1].order)
 
@@ -113,6 +123,15 @@ class ModelHold:
         return sum(mtok for _, mtok in self.parts)
 
 
+@dataclass
+class ModelTakeBack:
+    """What was paid back of a grant and is not taken yet; `waits` for what running calls hold."""
+
+    grant: int
+    reference: str
+    missing: int
+
+
 FAR = datetime.max.replace(tzinfo=NOW.tzinfo)
 amounts = st.integers(min_value=1, max_value=1_500)
 
@@ -141,6 +160,11 @@ class LedgerMachine(RuleBasedStateMachine):
             ModelAccount(make_account(team.row), team),
         ]
         self.refunded = 0
+        self.rows: dict[int, Grant] = {}
+        self.spent: dict[int, int] = defaultdict(int)
+        self.freezes: dict[int, set[str]] = defaultdict(set)
+        self.debts: list[int] = []
+        self.taking_back: list[ModelTakeBack] = []
         # Small grants, so that holds take several lots from the start.
         for priority, days in [(50, None), (50, 5), (10, 1), (50, 1)]:
             self.grant(300, priority, days)
@@ -150,9 +174,60 @@ class LedgerMachine(RuleBasedStateMachine):
         self.grants += 1
         expires_at = None if days is None else self.now + timedelta(days=days)
         granted_at = self.now + timedelta(microseconds=self.grants)  # no two grants of one age
-        make_grant(self.organization, mtok, priority=priority, expires_at=expires_at, now=granted_at)
+        self.rows[self.grants] = make_grant(
+            self.organization, mtok, priority=priority, expires_at=expires_at, now=granted_at
+        )
         order = (priority, expires_at or FAR, self.grants)
-        self.accounts[0].lots[self.grants] = ModelLot(order, expires_at, posted=mtok)
+        settled = min(mtok, sum(self.debts))
+        self.accounts[0].lots[self.grants] = ModelLot(order, expires_at, posted=mtok - settled)
+        self.spent[self.grants] += settled
+        self.refunded += settled
+        while settled:
+            part = min(self.debts[0], settled)
+            settled -= part
+            self.debts = [self.debts[0] - part, *self.debts[1:]] if part < self.debts[0] else self.debts[1:]
+
+    @rule(data=st.data(), reference=st.sampled_from(["one", "two"]))
+    def freeze(self, data: st.DataObject, reference: str) -> None:
+        number = data.draw(st.integers(1, self.grants))
+        with organization_scope(self.organization.id):
+            freeze(
+                organization_id=self.organization.id, grant_ids=[self.rows[number].id], reference=reference,
+                now=self.now,
+            )  # fmt: skip
+        self.freezes[number].add(reference)
+        self._mark(number)
+
+    @precondition(lambda self: any(self.freezes.values()))
+    @rule(data=st.data(), reference=st.sampled_from(["one", "two"]))
+    def thaw(self, data: st.DataObject, reference: str) -> None:
+        number = data.draw(st.sampled_from([grant for grant, found in self.freezes.items() if found]))
+        with organization_scope(self.organization.id):
+            thaw(grant_ids=[self.rows[number].id], reference=reference, now=self.now)
+        self.freezes[number].discard(reference)
+        self._mark(number)
+
+    @rule(data=st.data(), mtok=amounts)
+    def money_goes_back(self, data: st.DataObject, mtok: int) -> None:
+        """A refund that nobody asked us for, or a lost dispute: of spent Tokens too."""
+        number = data.draw(st.integers(1, self.grants))
+        self._take_back(ModelTakeBack(number, str(new_id()), mtok))
+
+    @precondition(lambda self: self.taking_back)
+    @rule()
+    def money_went_back(self) -> None:
+        """What running calls held is looked at again."""
+        waiting, self.taking_back = self.taking_back, []
+        for one in waiting:
+            self._take_back(one)
+
+    @precondition(lambda self: self.debts)
+    @rule()
+    def forgive(self) -> None:
+        with organization_scope(self.organization.id):
+            forgiven = forgive(organization_id=self.organization.id, reason="Test", actor=PLATFORM, now=self.now)
+        assert forgiven == sum(self.debts)
+        self.debts = []
 
     @rule(hours=st.sampled_from([1, 13, 30]))
     def time_passes(self, hours: int) -> None:
@@ -276,6 +351,11 @@ class LedgerMachine(RuleBasedStateMachine):
             return make_hold(account.row, mtok, deadline=deadline, now=self.now, key=str(new_id()))
 
         available = account.available(self.now)
+        if self.debts:
+            with pytest.raises(errors.DebtOutstanding) as refusal, transaction.atomic():
+                call()
+            assert refusal.value.owed_mtok == sum(self.debts)
+            return
         if available < mtok:
             refused(call, account, mtok)
             return
@@ -335,8 +415,8 @@ class LedgerMachine(RuleBasedStateMachine):
         expired = 0
         for account in self.accounts:
             for lot in account.lots.values():
-                if lot.expires_at is not None and lot.expires_at <= self.now:
-                    expired += lot.posted - lot.held
+                if lot.expires_at is not None and lot.expires_at <= self.now and not lot.frozen:
+                    expired += lot.free
                     lot.posted = lot.held
         assert expire_grants(now=self.now) == expired
 
@@ -346,6 +426,8 @@ class LedgerMachine(RuleBasedStateMachine):
         found_lots: dict[uuid.UUID, list[tuple[int, int]]] = {account_id: [] for account_id in accounts}
         with organization_scope(self.organization.id):
             found = balances(accounts, now=self.now)
+            totals = organization_totals(self.organization.id, now=self.now)
+            owed = owed_mtok(self.organization.id)
             for lot in Lot.objects.filter(account_id__in=accounts, spent=False).order_by("granted_at"):
                 found_lots[lot.account_id].append((lot.posted_mtok, lot.held_mtok))
         for account_id, account in accounts.items():
@@ -353,6 +435,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert found[account_id].drawn_mtok == account.drawn
             lots = [(lot.posted, lot.held) for _, lot in sorted(account.lots.items()) if lot.posted]
             assert found_lots[account_id] == lots
+        every = [lot for account in accounts.values() for lot in account.lots.values()]
+        assert totals.frozen_mtok == sum(lot.free for lot in every if lot.frozen)
+        assert owed == sum(getattr(self, "debts", []))
 
     def teardown(self) -> None:
         assert_ledger_clean()
@@ -366,6 +451,42 @@ class LedgerMachine(RuleBasedStateMachine):
             lot.posted -= taken
             target.lots.setdefault(grant, ModelLot(lot.order, lot.expires_at)).posted += taken
 
+    def _mark(self, number: int) -> None:
+        for account in self.accounts:
+            if number in account.lots:
+                account.lots[number].frozen = bool(self.freezes[number])
+
+    def _take_back(self, one: ModelTakeBack) -> None:
+        asked, taken = one.missing, 0
+        for account in sorted(self.accounts, key=lambda account: (account.depth(), account.row.id)):
+            lot = account.lots.get(one.grant)
+            if lot is None:
+                continue
+            part = min(lot.free, asked - taken)
+            lot.posted -= part
+            taken += part
+            for above in account.above():
+                above.drawn -= part if above.capped else 0
+        one.missing -= taken
+        held = sum(account.lots[one.grant].held for account in self.accounts if one.grant in account.lots)
+        waits = bool(one.missing and held)
+        owed = 0 if waits else min(one.missing, self.spent[one.grant])
+        with organization_scope(self.organization.id):
+            done = take_back(
+                grant=self.rows[one.grant], mtok=asked, cause=DebtCause.REFUND, reference=one.reference,
+                reason="Test", actor=PLATFORM, now=self.now,
+            )  # fmt: skip
+        assert (done.taken_mtok, done.owed_mtok, done.waits) == (taken, owed, waits)
+        self.refunded += taken
+        if waits:
+            self.freezes[one.grant].add(one.reference)
+            self.taking_back.append(one)
+        else:
+            self.freezes[one.grant].discard(one.reference)
+            self.spent[one.grant] -= owed
+            self.debts += [owed] if owed else []
+        self._mark(one.grant)
+
     def _resolve(self, hold_id: uuid.UUID, captured: int) -> None:
         hold = self.open_holds.pop(hold_id)
         self.resolved.append(hold_id)
@@ -376,6 +497,7 @@ class LedgerMachine(RuleBasedStateMachine):
             captured -= burned
             lot.held -= mtok
             lot.posted -= burned
+            self.spent[grant] += burned
 
 
 def refused(call: Callable[[], object], account: ModelAccount, mtok: int) -> None:

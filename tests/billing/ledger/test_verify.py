@@ -10,16 +10,20 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from billing.enums import TransferKind
+from billing.enums import DebtCause, TransferKind
 from billing.models import Account, LedgerCheck
 from billing.queries.ledger import last_check, transfers
 from billing.queries.usage import daily_burn
+from billing.queries.verification import LedgerTotals
 from billing.services import holds
+from billing.services.freezes import freeze
+from billing.services.takebacks import take_back
 from billing.services.verify import verify_ledger
+from tenants.actors import PLATFORM
 from tenants.identifiers import new_id
 from tenants.models import AuditEvent, Organization
 from tenants.scope import organization_scope, platform_scope
-from tests.factories.billing import NOW, make_account, make_capped_account, make_hold, make_wallet
+from tests.factories.billing import NOW, make_account, make_capped_account, make_grant, make_hold, make_wallet
 
 
 def make_history(organization: Organization) -> Account:
@@ -34,24 +38,44 @@ def make_history(organization: Organization) -> Account:
     return capped
 
 
+def make_debts(organization: Organization) -> None:
+    """Let 50 be spent and paid back, and 30 of that be settled by a purchase; freeze another of 70."""
+    wallet = make_wallet(organization)
+    spent = make_grant(organization, 50, priority=1)
+    hold = make_hold(wallet, 50)
+    with platform_scope("test"):
+        holds.capture_holds(captures=[holds.Capture(hold.hold_id, 50, new_id())], now=NOW)
+    with organization_scope(organization.id):
+        take_back(
+            grant=spent, mtok=50, cause=DebtCause.DISPUTE, reference="dispute:1", reason="Lost", actor=PLATFORM, now=NOW
+        )
+    make_grant(organization, 30)
+    frozen = make_grant(organization, 90)
+    with organization_scope(organization.id):
+        freeze(organization_id=organization.id, grant_ids=[frozen.id], reference="dispute:2", now=NOW)
+
+
 @pytest.mark.django_db
 def test_the_sums_of_a_sound_ledger(alpha: Organization, beta: Organization) -> None:
     make_history(alpha)
+    make_debts(alpha)
     report = verify_ledger(now=NOW)
-    totals = report.totals
-    assert report.passed
+    assert report.passed, report.off
     assert report.organizations == 2
-    assert (totals.granted_mtok, totals.available_mtok, totals.held_mtok, totals.consumed_mtok) == (
-        10_000,
-        9_000,
-        700,
-        300,
+    assert report.totals == LedgerTotals(
+        granted_mtok=10_170,
+        available_mtok=9_000,
+        held_mtok=700,
+        frozen_mtok=70,
+        consumed_mtok=350,
+        expired_mtok=0,
+        refunded_mtok=50,
     )
     with organization_scope(alpha.id):
         check = last_check(alpha.id)
     assert check is not None
     assert check.passed
-    assert (check.checked_at, check.granted_mtok, check.consumed_mtok) == (NOW, 10_000, 300)
+    assert (check.checked_at, check.granted_mtok, check.frozen_mtok, check.consumed_mtok) == (NOW, 10_170, 70, 350)
 
 
 @pytest.mark.django_db
@@ -75,7 +99,7 @@ DAMAGES = {
         "UPDATE billing_account SET drawn_mtok = drawn_mtok - 1 WHERE mode = 'capped'"
     ),
     "lot posted = entries of its account and grant": (
-        "UPDATE billing_lot SET posted_mtok = posted_mtok - 1 WHERE held_mtok = 0"
+        "UPDATE billing_lot SET posted_mtok = posted_mtok - 1 WHERE held_mtok = 0 AND NOT spent"
     ),
     "lot held = parts of open holds": "UPDATE billing_lot SET held_mtok = held_mtok + 1 WHERE held_mtok > 0",
     "hold = the parts it took": "UPDATE billing_hold SET amount_mtok = amount_mtok + 1 WHERE status = 'held'",
@@ -83,9 +107,13 @@ DAMAGES = {
         "UPDATE billing_hold SET captured_mtok = captured_mtok - 1 WHERE status = 'captured'"
     ),
     "capture has its hold": "DELETE FROM billing_hold WHERE status = 'captured'",
-    "grant = available + held + consumed + expired + refunded": "DELETE FROM billing_lot WHERE held_mtok = 0",
+    "grant = available + held + frozen + consumed + expired + refunded": "DELETE FROM billing_lot WHERE held_mtok = 0",
     "grant = what was issued": "UPDATE billing_grant SET amount_mtok = amount_mtok + 1",
     "transfer has legs that sum to zero": "DELETE FROM billing_entry WHERE amount_mtok = 300",
+    "account can spend its entries less holds and frozen": "UPDATE billing_lot SET frozen = true WHERE NOT frozen",
+    "lot is frozen with its grant": "UPDATE billing_lot SET frozen = NOT frozen",
+    "debt settled = its settlements": "UPDATE billing_debt SET settled_mtok = settled_mtok - 1",
+    "debts are no more than their grant was spent": "UPDATE billing_debt SET owed_mtok = owed_mtok + 1",
     "daily burn = captures of that day": "UPDATE billing_dailyburn SET captured_mtok = captured_mtok + 1",
 }
 
@@ -93,6 +121,7 @@ DAMAGES = {
 @pytest.mark.parametrize("check", DAMAGES)
 def test_every_damage_of_one_thousandth_is_found(committed_db: None, alpha: Organization, check: str) -> None:
     make_history(alpha)
+    make_debts(alpha)
     assert verify_ledger(now=NOW).passed
     # Past triggers and constraints, as a bad restore or a slip of the hand in psql would be.
     with psycopg.connect(**connections["owner"].get_connection_params()) as owner:

@@ -1,0 +1,176 @@
+"""Refunds, freezes and debts against holds, captures and allocations: nothing frozen is spent, nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from billing import errors
+from billing.enums import DebtCause
+from billing.models import Account, Debt, Lot
+from billing.queries.balances import organization_balance
+from billing.services import allocations, freezes, splitting
+from billing.services.expiry import expire_grants
+from billing.services.freezes import freeze, thaw
+from billing.services.grants import refund_unspent
+from billing.services.takebacks import take_back
+from billing.services.verify import verify_ledger
+from tenants.actors import PLATFORM
+from tenants.models import Organization
+from tenants.scope import organization_scope
+from tests.concurrency.racing import race
+from tests.concurrency.test_splitting import spend
+from tests.factories.billing import (
+    NOW,
+    assert_ledger_clean,
+    make_account,
+    make_capped_account,
+    make_grant,
+    make_wallet,
+)
+
+pytestmark = [pytest.mark.concurrency, pytest.mark.slow]
+
+
+def again(act: Callable[[random.Random], object], seed: int, turns: int = 8) -> Callable[[], None]:
+    """Do an act several times; what the ledger refuses is no failure."""
+
+    def run() -> None:
+        chance = random.Random(seed)
+        for _ in range(turns):
+            try:
+                act(chance)
+            except errors.LedgerError:
+                continue
+
+    return run
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
+    committed_db: None, alpha: Organization, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    """With the accounts' locks off the race must happen: else this proves nothing."""
+    wallet = make_wallet(alpha)
+    grant = make_grant(alpha, 1_000)
+    pool = make_account(wallet, kind="team_pool")
+    if not locked:
+        monkeypatch.setattr(freezes, "lock_holders", lambda _grant_ids: None)
+
+    def dispute() -> None:
+        with organization_scope(alpha.id):
+            freeze(organization_id=alpha.id, grant_ids=[grant.id], reference="dispute:1", now=NOW)
+
+    moving = threading.Event()
+
+    def move() -> None:
+        with organization_scope(alpha.id):
+            allocations.allocate(
+                from_account_id=wallet.id, to_account_id=pool.id, mtok=400, idempotency_key="a", now=NOW
+            )  # fmt: skip
+            moving.set()
+            time.sleep(1)
+
+    def freeze_meanwhile() -> None:
+        assert moving.wait(30)
+        dispute()
+
+    race([move, freeze_meanwhile])
+    with organization_scope(alpha.id):
+        frozen = Lot.objects.get(account=pool).frozen
+    assert frozen is locked
+    assert verify_ledger(now=NOW).passed is locked
+
+
+def test_everything_at_once_on_one_disputed_grant(committed_db: None, alpha: Organization) -> None:
+    wallet = make_wallet(alpha)
+    disputed = make_grant(alpha, 20_000)
+    other = make_grant(alpha, 20_000)
+    pool = make_account(make_capped_account(wallet, 15_000, kind="team_pool"), 4_000, kind="team_pool")
+    fenced = make_account(wallet, 3_000, kind="team_pool")
+    capped = make_capped_account(wallet, None)
+    bought = 40_000
+    lock = threading.Lock()
+
+    def in_scope(act: Callable[[random.Random], object]) -> Callable[[random.Random], None]:
+        def run(chance: random.Random) -> None:
+            with organization_scope(alpha.id):
+                act(chance)
+
+        return run
+
+    def dispute(chance: random.Random) -> None:
+        reference = f"dispute:{chance.randint(1, 2)}"
+        with organization_scope(alpha.id):
+            freeze(organization_id=alpha.id, grant_ids=[disputed.id], reference=reference, now=NOW)
+        with organization_scope(alpha.id):
+            thaw(grant_ids=[disputed.id], reference=reference, now=NOW)
+
+    def lose(chance: random.Random) -> None:
+        reference, missing = f"dispute:{uuid.uuid4()}", chance.randint(1, 300)
+        for _ in range(50):
+            with organization_scope(alpha.id):
+                done = take_back(
+                    grant=disputed, mtok=missing, cause=DebtCause.DISPUTE, reference=reference, reason="Lost",
+                    actor=PLATFORM, now=NOW,
+                )  # fmt: skip
+            missing -= done.taken_mtok
+            if not done.waits or not missing:
+                return
+
+    def refund(chance: random.Random) -> None:
+        refund_unspent(
+            organization_id=alpha.id, mtok=chance.randint(1, 300), reason="Asked", idempotency_key=str(uuid.uuid4()),
+            grant_id=chance.choice([disputed, other]).id, actor=PLATFORM, now=NOW,
+        )  # fmt: skip
+
+    def buy(chance: random.Random) -> None:
+        nonlocal bought
+        mtok = chance.randint(1, 400)
+        make_grant(alpha, mtok)
+        with lock:
+            bought += mtok
+
+    def move(chance: random.Random) -> None:
+        splitting.give(account_id=fenced.id, mtok=chance.randint(1, 400), actor=PLATFORM, now=NOW)
+        splitting.take(account_id=pool.id, mtok=chance.randint(1, 200), actor=PLATFORM, now=NOW)
+
+    def verify(_: random.Random) -> None:
+        assert verify_ledger(now=NOW).passed
+        expire_grants(now=NOW)
+
+    acts = [dispute, dispute, lose, lose, refund, refund, buy, in_scope(move), in_scope(move)]
+    race([
+        *(again(act, seed) for seed, act in enumerate(acts)),
+        *(spend([wallet, pool, fenced, capped], seed) for seed in range(4)),
+        again(verify, 0, turns=3),
+    ])  # fmt: skip
+    assert_ledger_clean()
+    with organization_scope(alpha.id):
+        left = organization_balance(alpha.id, now=NOW)
+        sunk = sum(Account.objects.filter(kind__in=["consumed", "refunded"]).values_list("posted_mtok", flat=True))
+    assert left.available_mtok + left.frozen_mtok + left.held_mtok + sunk == bought
+
+
+def test_two_purchases_at_once_settle_a_debt_once(committed_db: None, alpha: Organization) -> None:
+    wallet = make_wallet(alpha)
+    first = make_grant(alpha, 500)
+    race([spend([wallet], 0)])
+    with organization_scope(alpha.id):
+        take_back(
+            grant=first, mtok=500, cause=DebtCause.DISPUTE, reference="dispute:1", reason="Lost", actor=PLATFORM,
+            now=NOW,
+        )  # fmt: skip
+        owed = Debt.objects.get().owed_mtok
+    race([lambda: make_grant(alpha, 400).amount_mtok for _ in range(8)])
+    with organization_scope(alpha.id):
+        debt = Debt.objects.get()
+        left = organization_balance(alpha.id, now=NOW)
+    assert (debt.settled_mtok, debt.outstanding) == (owed, False)
+    assert left.available_mtok == 8 * 400 - owed
+    assert_ledger_clean()
