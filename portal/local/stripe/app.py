@@ -15,15 +15,21 @@ from aiohttp import web
 from multidict import MultiDict
 
 from portal.local.stripe import (
+    billing,
     catalogue,
     checkout,
     control,
+    coupons,
     customers,
+    disputes,
     events,
     hosted,
+    invoices,
     lists,
     methods,
     payments,
+    portal,
+    refunds,
     setups,
     types,
     wire,
@@ -44,6 +50,12 @@ ROUTES: tuple[Route, ...] = (
     *setups.ROUTES,
     *payments.ROUTES,
     *checkout.ROUTES,
+    *coupons.ROUTES,
+    *billing.ROUTES,
+    *invoices.ROUTES,
+    *refunds.ROUTES,
+    *disputes.ROUTES,
+    *portal.ROUTES,
     *events.ROUTES,
 )
 ANSWERS_KEPT_SECONDS = 24 * 3600
@@ -144,6 +156,10 @@ def _answer(
         return status, answered, {"Idempotency-Key": asked.key} if asked.key else {}
     except StripeError as error:
         return error.status, error.body(asked.id or ""), {}
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        message = "The stand-in has a fault; its log says more."
+        return 500, StripeError(500, "api_error", message).body(asked.id or ""), {}
     finally:
         world.asked = Asked()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from portal.local.stripe import catalogue, customers, payments, setups
-from portal.local.stripe.errors import StripeError, invalid
+from portal.local.stripe import catalogue, coupons, customers, invoices, methods, payments, setups, subscriptions
+from portal.local.stripe.errors import invalid
 from portal.local.stripe.lists import INCLUDABLE, page
 from portal.local.stripe.routes import LIST, Route
 from portal.local.stripe.tax import tax_of
@@ -24,9 +22,7 @@ _ECHOED = (
     "submit_type",
     "success_url",
 )
-# How a subscription begins, put here by the part that has subscriptions; the API of a session alone needs none.
-SUBSCRIBE: list[Callable[[World, Json, Json], None]] = []
-INVOICE: list[Callable[[World, Json, Json], Json]] = []
+_SERVER_SIDE = "adaptive_pricing.enabled payment_method_options saved_payment_method_options"
 
 
 def create(world: World, params: Json) -> Json:
@@ -48,13 +44,16 @@ def create(world: World, params: Json) -> Json:
         raise invalid(message, None, "expires_at")
     identifier = world.new_id("checkout.session", "cs_test")
     automatic_tax = params.get("automatic_tax") or {"enabled": False}
-    total = sum(item["amount_total"] for item in items)
+    discounts = coupons.apply(world, params.get("discounts") or [], items)
+    discounted = sum(item["amount_discount"] for item in items)
+    subtotal = sum(item["amount_subtotal"] for item in items)
+    total = subtotal - discounted
     session = world.add(
         "checkout.session",
         customer,
         **{name: params[name] for name in _ECHOED if name in params},
         id=identifier,
-        amount_subtotal=total if mode != "setup" else None,
+        amount_subtotal=subtotal if mode != "setup" else None,
         amount_total=total if mode != "setup" else None,
         automatic_tax={
             "enabled": automatic_tax["enabled"],
@@ -63,18 +62,21 @@ def create(world: World, params: Json) -> Json:
         currency=currency.lower() if currency else None,
         custom_fields=[],
         custom_text=params.get("custom_text") or {},
+        discounts=discounts,
         customer_creation=_creation(params, mode),
         expires_at=expires_at,
         invoice_creation=_invoice_creation(params) if mode == "payment" else None,
         metadata=params.get("metadata") or {},
         mode=mode,
-        payment_method_types=params.get("payment_method_types") or ["card", "us_bank_account"],
+        payment_method_types=params.get("allowed_payment_method_types") or ["card", "us_bank_account"],
         payment_status="no_payment_required" if mode == "setup" or total == 0 else "unpaid",
         phone_number_collection={"enabled": False},
         shipping_options=[],
         status="open",
         tax_id_collection={"enabled": False, "required": "never", **(params.get("tax_id_collection") or {})},
-        total_details={"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0} if mode != "setup" else None,
+        total_details={"amount_discount": discounted, "amount_shipping": 0, "amount_tax": 0}
+        if mode != "setup"
+        else None,
         ui_mode="hosted_page",
         url=f"{world.origin}/c/pay/{identifier}",
     )
@@ -109,7 +111,9 @@ def _require_updates(world: World, params: Json, customer: Json) -> None:
 def _creation(params: Json, mode: str) -> str | None:
     if params.get("customer") or mode == "setup":
         return None
-    return "always" if mode == "subscription" else params.get("customer_creation", "if_required")
+    if mode == "subscription" or (params.get("invoice_creation") or {}).get("enabled"):
+        return "always"
+    return str(params.get("customer_creation", "if_required"))
 
 
 def _invoice_creation(params: Json) -> Json:
@@ -183,8 +187,9 @@ def set_country(world: World, session: Json, country: str | None) -> None:
         return
     for item in world.secret(session["id"])["items"]:
         inclusive = item["price"]["tax_behavior"] == "inclusive"
-        item["amount_tax"] = tax_of(item["amount_subtotal"], country, inclusive=inclusive)
-        item["amount_total"] = item["amount_subtotal"] + (0 if inclusive else item["amount_tax"])
+        net = item["amount_subtotal"] - item["amount_discount"]
+        item["amount_tax"] = tax_of(net, country, inclusive=inclusive)
+        item["amount_total"] = net + (0 if inclusive else item["amount_tax"])
     items = world.secret(session["id"])["items"]
     session["total_details"]["amount_tax"] = sum(item["amount_tax"] for item in items)
     session["amount_total"] = sum(item["amount_total"] for item in items)
@@ -233,12 +238,12 @@ def pay(world: World, session: Json, method: Json) -> Json:
         if setup["status"] == "succeeded":
             complete_setup(world, setup)
         return setup
-    if session["mode"] == "subscription":
-        return _subscribe(world, session, method)
-    data = dict(secret["data"])
+    if session["amount_total"] == 0:
+        return _pay_nothing(world, session, method)
+    data = dict(secret["data"]) if session["mode"] == "payment" else {"setup_future_usage": "off_session"}
     if secret.get("intent"):
         intent = world.get("payment_intent", secret["intent"])
-        intent["amount"] = session["amount_total"]
+        intent.update(amount=session["amount_total"], customer=session["customer"])
     else:
         intent = payments.new_intent(
             world,
@@ -258,10 +263,12 @@ def pay(world: World, session: Json, method: Json) -> Json:
     return intent
 
 
-def _subscribe(world: World, session: Json, method: Json) -> Json:
-    if not SUBSCRIBE:
-        raise StripeError(501, "api_error", "This stand-in has no subscriptions.")
-    SUBSCRIBE[0](world, session, method)
+def _pay_nothing(world: World, session: Json, method: Json) -> Json:
+    """Complete a session that costs nothing; a subscription keeps the method for what comes."""
+    if session["mode"] == "subscription":
+        methods.attach(world, method, session["customer"])
+        subscriptions.begin(world, session, method, None)
+    _complete(world, session, "no_payment_required")
     return session
 
 
@@ -278,13 +285,19 @@ def follow(world: World, intent: Json) -> None:
         return
     session = world.get("checkout.session", identifier)
     waited = session["status"] == "complete"
+    if intent["status"] == "requires_action":
+        return
     if intent["status"] == "requires_payment_method":
         if waited:
             world.emit("checkout.session.async_payment_failed", session)
         return
+    if session["mode"] == "subscription":
+        subscriptions.begin(world, session, world.get("payment_method", intent["payment_method"]), intent)
+        _complete(world, session, "paid")
+        return
     session["payment_intent"] = intent["id"]
-    if intent["status"] == "succeeded" and session["invoice_creation"] and session["invoice_creation"]["enabled"]:
-        session["invoice"] = INVOICE[0](world, session, intent)["id"] if INVOICE else None
+    if intent["status"] == "succeeded" and session["invoice_creation"]["enabled"]:
+        session["invoice"] = invoices.invoice_of_payment(world, session, intent)["id"]
     if intent["status"] == "succeeded" and waited:
         session["payment_status"] = "paid"
         world.emit("checkout.session.async_payment_succeeded", session)
@@ -294,6 +307,7 @@ def follow(world: World, intent: Json) -> None:
 
 def _complete(world: World, session: Json, payment_status: str) -> None:
     session.update(status="complete", payment_status=payment_status, url=None)
+    coupons.count(world, session["discounts"])
     world.changed = True
     world.emit("checkout.session.completed", session)
 
@@ -356,10 +370,11 @@ _CREATE = (
     " line_items.price_data.product_data line_items.price_data.recurring line_items.price_data.tax_behavior"
     " line_items.price_data.unit_amount line_items.quantity line_items.metadata mode"
     " payment_intent_data.description payment_intent_data.metadata payment_intent_data.receipt_email"
-    " payment_intent_data.setup_future_usage payment_intent_data.statement_descriptor_suffix payment_method_types"
+    " payment_intent_data.setup_future_usage payment_intent_data.statement_descriptor_suffix"
+    " allowed_payment_method_types"
     " setup_intent_data.description setup_intent_data.metadata"
-    " subscription_data.billing_cycle_anchor subscription_data.description subscription_data.metadata"
-    " subscription_data.proration_behavior subscription_data.trial_period_days tax_id_collection ui_mode"
+    " subscription_data.description subscription_data.metadata tax_id_collection ui_mode discounts.coupon"
+    f" {_SERVER_SIDE}"
 )
 ROUTES = (
     Route("POST", "/v1/checkout/sessions", create, "checkout.SessionCreateParams", _CREATE),

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from portal.local.stripe import payments
+from portal.local.stripe import disputes, payments, refunds, subscriptions
 from portal.local.stripe.deliveries import Deliveries
 from portal.local.stripe.errors import StripeError, invalid
 from portal.local.stripe.world import ACCOUNT, API_VERSION, Json, World
@@ -65,6 +65,46 @@ def settle(world: World, _: Deliveries, data: Json, name: str) -> Json:
     return intent
 
 
+def renew(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Go to a subscription's period's end: the renewal invoice, or the end that was asked for."""
+    found = world.get("subscription", name)
+    subscriptions.renew(world, found)
+    return found
+
+
+def retry(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Go to the next try of a subscription's declined invoice."""
+    found = world.get("subscription", name)
+    subscriptions.retry(world, found)
+    return found
+
+
+def open_dispute(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Open a dispute about a charge: {"reason": ..., "amount": ...}."""
+    charge = world.get("charge", name)
+    return disputes.open_dispute(world, charge, reason=data.get("reason", "fraudulent"), amount=data.get("amount"))
+
+
+def decide_dispute(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Decide a dispute: {"won": true or false}."""
+    found = world.get("dispute", name)
+    disputes.decide(world, found, won=bool(data.get("won")))
+    return found
+
+
+def set_next_refund(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Let the next refund wait: {"status": "pending"}; "succeeded" takes that back."""
+    world.next_refund = "pending" if data.get("status") == "pending" else None
+    return {"next_refund": world.next_refund or "succeeded"}
+
+
+def finish_refund(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """End a refund: {"succeeds": true or false}; one that had succeeded may still fail."""
+    found = world.get("refund", name)
+    refunds.finish(world, found, succeeds=bool(data.get("succeeds")))
+    return found
+
+
 def deliver(world: World, deliveries: Deliveries, data: Json, name: str) -> Json:
     """Deliver an event again: {"times": n, "api_version": ..., "account": ..., "livemode": ..., "id": ...}."""
     event = world.get("event", name)
@@ -115,4 +155,10 @@ CONTROLS: tuple[tuple[str, str, Control], ...] = (
     ("DELETE", "/_config/webhooks/{id}", remove_endpoint),
     ("POST", "/_config/events/{id}/deliver", deliver),
     ("POST", "/_config/payment_intents/{id}/settle", settle),
+    ("POST", "/_config/subscriptions/{id}/renew", renew),
+    ("POST", "/_config/subscriptions/{id}/retry", retry),
+    ("POST", "/_config/charges/{id}/dispute", open_dispute),
+    ("POST", "/_config/disputes/{id}/decide", decide_dispute),
+    ("POST", "/_config/refunds/next", set_next_refund),
+    ("POST", "/_config/refunds/{id}/finish", finish_refund),
 )

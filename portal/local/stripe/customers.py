@@ -51,6 +51,8 @@ def _address(address: Json | None) -> Json | None:
 
 
 def retrieve(world: World, params: Json, customer: str) -> Json:
+    if world.secret("deleted").get(customer):
+        return {"id": customer, "object": "customer", "deleted": True}
     return world.get("customer", customer)
 
 
@@ -95,6 +97,7 @@ def merged(metadata: Json, changes: Json | None) -> Json:
 def delete(world: World, params: Json, customer: str) -> Json:
     found = world.get("customer", customer)
     world.emit("customer.deleted", found)
+    world.secret("deleted")[customer] = True
     return world.remove("customer", customer)
 
 

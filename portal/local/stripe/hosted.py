@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 from django.template import Context, Engine
+from fpdf import FPDF
 
-from portal.local.stripe import checkout, methods, payments, setups
+from portal.local.stripe import checkout, invoices, methods, payments, portal, setups
 from portal.local.stripe.cards import CARDS
 from portal.local.stripe.errors import StripeError
 from portal.local.stripe.tax import COUNTRIES, TAX_ID_TYPES
@@ -269,10 +270,94 @@ def show_receipt(world: World, identifier: str, typed: dict[str, str]) -> web.Re
     return render("table.html", {"title": "Receipt", "lines": [line for line in lines if line[1]]})
 
 
+def show_invoice(world: World, identifier: str, typed: dict[str, str]) -> web.Response:
+    """Show an invoice; one that is open can be paid here with a card, as its 3-D Secure may ask for."""
+    return _invoice_page(world, world.get("invoice", identifier), "")
+
+
+def _invoice_page(world: World, invoice: Json, error: str, status: int = 200) -> web.Response:
+    currency = invoice["currency"]
+    lines = [(line["description"], shown(line["amount"], currency)) for line in invoice["lines"]["data"]]
+    tax = sum(part["amount"] for part in invoice["total_taxes"])
+    due = invoice["status"] == "open"
+    context = {
+        "title": f"Invoice {invoice['number'] or ''}",
+        "error": error,
+        "lines": [
+            *lines,
+            ("Tax", shown(tax, currency)),
+            ("Total", shown(invoice["total"], currency)),
+            ("Paid from the balance", shown(invoice["total"] - invoice["amount_due"], currency)),
+            ("Status", invoice["status"]),
+        ],
+        "due": shown(invoice["amount_remaining"], currency) if due else "",
+        "cards": CARDS.values() if due else (),
+    }
+    return render("invoice.html", context, status=status)
+
+
+def pay_invoice(world: World, identifier: str, typed: dict[str, str]) -> web.Response:
+    """Pay an open invoice with the card that was typed in."""
+    invoice = world.get("invoice", identifier)
+    if invoice["status"] != "open":
+        return _invoice_page(world, invoice, "")
+    details = {"address": invoice["customer_address"], "email": invoice["customer_email"], "name": None}
+    try:
+        method = _method(world, {**typed, "method": "card"}, details)
+        invoices.collect(world, invoice, method, off_session=False)
+    except _Mistyped as error:
+        return _invoice_page(world, invoice, str(error), status=400)
+    except StripeError as error:
+        return _invoice_page(world, invoice, str(error), status=error.status)
+    if invoice["status"] == "open":
+        action = invoices.intent_of(world, invoice)["next_action"]["redirect_to_url"]
+        action["return_url"] = invoice["hosted_invoice_url"]
+        return leave(action["url"])
+    return leave(invoice["hosted_invoice_url"])
+
+
+def invoice_pdf(world: World, identifier: str, typed: dict[str, str]) -> web.Response:
+    """Return an invoice as a PDF."""
+    invoice = world.get("invoice", identifier)
+    currency = invoice["currency"]
+    document = FPDF()
+    document.add_page()
+    document.set_font("Helvetica", size=12)
+    for text in (
+        "Not an invoice: made by a local stand-in for Stripe, no money moved.",
+        f"Number {invoice['number']}",
+        *(f"{line['description']}: {shown(line['amount'], currency)}" for line in invoice["lines"]["data"]),
+        f"Total {shown(invoice['total'], currency)}",
+    ):
+        document.multi_cell(0, 8, text.encode("latin-1", "replace").decode("latin-1"), new_x="LMARGIN", new_y="NEXT")
+    return web.Response(body=bytes(document.output()), content_type="application/pdf", headers=HEADERS)
+
+
+# --- The customer portal ----------------------------------------------------------------------------------------------
+def show_portal(world: World, identifier: str, typed: dict[str, str]) -> web.Response:
+    """Show what a customer can change."""
+    return render("portal.html", portal.shown(world, world.get("billing_portal.session", identifier)))
+
+
+def change_in_portal(world: World, identifier: str, typed: dict[str, str]) -> web.Response:
+    """Make a change and show the page again."""
+    session = world.get("billing_portal.session", identifier)
+    try:
+        portal.change(world, session, typed)
+    except StripeError as error:
+        return render("portal.html", {**portal.shown(world, session), "error": str(error)}, status=error.status)
+    return leave(session["url"])
+
+
 PAGES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "/c/pay/{id}", show_payment),
     ("POST", "/c/pay/{id}", try_payment),
     ("GET", "/3ds/{id}", show_authentication),
     ("POST", "/3ds/{id}", answer_authentication),
     ("GET", "/receipts/{id}", show_receipt),
+    ("GET", "/i/{id}", show_invoice),
+    ("POST", "/i/{id}", pay_invoice),
+    ("GET", "/i/{id}/pdf", invoice_pdf),
+    ("GET", "/p/session/{id}", show_portal),
+    ("POST", "/p/session/{id}", change_in_portal),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from portal.local.stripe import methods
+from portal.local.stripe import methods, types
 from portal.local.stripe.cards import TestCard, decline
 from portal.local.stripe.customers import merged
 from portal.local.stripe.errors import StripeError, invalid
@@ -16,9 +16,12 @@ from portal.local.stripe.world import Json, World
 # The least that Stripe charges, in minor units; https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 LEAST = {"usd": 50, "eur": 50, "gbp": 30, "cny": 400}
 MOST = 99_999_999
-FIELDS = "amount currency customer description metadata payment_method payment_method_types receipt_email"
+FIELDS = "amount currency customer description metadata payment_method allowed_payment_method_types receipt_email"
+_CLASSES = {"card": "Card", "us_bank_account": "UsBankAccount"}
 # Called when an intent has succeeded, failed or begun to wait for its bank: checkout and invoices go on from there.
 FOLLOWERS: list[Callable[[World, Json], None]] = []
+# Called with the charge of a card whose holder will dispute it.
+DISPUTED: list[Callable[[World, Json], None]] = []
 
 
 def new_intent(world: World, amount: int, currency: str, customer: str | None = None, **values: Any) -> Json:
@@ -95,17 +98,17 @@ def charge_card(world: World, intent: Json, method: Json, card: TestCard) -> Non
         methods.attach(world, method, intent["customer"])
     _succeed(world, intent, charge)
     if card.disputed:
-        world.secret(charge["id"])["dispute_as"] = "fraudulent"
-        DISPUTED(world, charge)
+        for dispute in DISPUTED:
+            dispute(world, charge)
 
 
 def _charge(world: World, intent: Json, method: Json, status: str, declined: dict[str, str] | None = None) -> Json:
-    if method["type"] == "card":
-        shown = {name: value for name, value in method["card"].items() if name not in ("display_brand",)}
-        shown["network"] = shown["brand"]
-        details = {"type": "card", "card": {**shown, "amount_authorized": intent["amount"]}}
-    else:
-        details = {"type": method["type"], method["type"]: method[method["type"]]}
+    kind = method["type"]
+    known = types.hints(getattr(types.inside("charge", "PaymentMethodDetails"), _CLASSES[kind]))
+    shown = {name: value for name, value in method[kind].items() if name in known}
+    if kind == "card":
+        shown |= {"network": shown["brand"], "amount_authorized": intent["amount"]}
+    details = {"type": kind, kind: shown}
     identifier = world.new_id("charge", "ch" if method["type"] == "card" else "py")
     charge = world.add(
         "charge",
@@ -180,6 +183,8 @@ def _require_action(world: World, intent: Json) -> None:
     }
     world.changed = True
     world.emit("payment_intent.requires_action", intent)
+    for follow in FOLLOWERS:
+        follow(world, intent)
 
 
 def authenticate(world: World, intent: Json, *, passed: bool) -> None:
@@ -268,13 +273,6 @@ def unexpected_state(intent: Json, act: str) -> StripeError:
     kind = intent["object"]
     message = f"You cannot {act} this {kind.title().replace('_', '')} because it has a status of {intent['status']}."
     return StripeError(400, "invalid_request_error", message, f"{kind}_unexpected_state", **{kind: intent})
-
-
-def _not_disputed(world: World, charge: Json) -> None:
-    """Stand until disputes are there to be opened."""
-
-
-DISPUTED: Callable[[World, Json], None] = _not_disputed
 
 
 # --- The API ----------------------------------------------------------------------------------------------------------

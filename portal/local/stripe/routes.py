@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from portal.local.stripe import types
 from portal.local.stripe.world import Json
 
 LIST = "limit starting_after ending_before expand"
@@ -23,4 +24,4 @@ class Route:
     @property
     def names(self) -> frozenset[str]:
         """The supported parameters."""
-        return frozenset(self.supported.split()) | {"expand"}
+        return frozenset(self.supported.split()) | ({"expand"} & types.hints(types.parameters(self.params)).keys())

@@ -128,7 +128,8 @@ ROUTES = (
         "/v1/setup_intents",
         create,
         "SetupIntentCreateParams",
-        "customer payment_method payment_method_types usage metadata description confirm automatic_payment_methods",
+        "customer payment_method allowed_payment_method_types usage metadata description confirm"
+        " automatic_payment_methods",
     ),
     Route("GET", "/v1/setup_intents", list_all, "SetupIntentListParams", f"{LIST} created customer payment_method"),
     Route("GET", "/v1/setup_intents/{setup}", retrieve, "SetupIntentRetrieveParams"),

@@ -12,7 +12,7 @@ _LEFT_OUT = frozenset({"deleted", "last_response"})
 
 def fill(values: dict[str, Any], cls: type | None = None) -> dict[str, Any]:
     """Return an object with the attributes that it may lack, as null; `cls` follows from "object" where not given."""
-    cls = cls or types.resource(values["object"])
+    cls = cls or types.resource(types.NAMES.get(values["object"], values["object"]))
     filled = dict(values)
     for name, hint in types.hints(cls).items():
         if name in _LEFT_OUT:

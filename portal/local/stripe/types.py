@@ -15,6 +15,8 @@ import stripe._request_options
 import stripe._stripe_context
 from stripe import StripeObject
 
+# Objects that bear another name than their class.
+NAMES = {"line_item": "invoice_line_item", "item": "line_item", "invoiceitem": "invoice_item"}
 OPTIONS = frozenset(stripe._request_options.RequestOptions.__annotations__)
 _ELSEWHERE = {**vars(typing), **vars(stripe._request_options), **vars(stripe._stripe_context)}
 
@@ -75,6 +77,12 @@ def resource(name: str) -> type:
     for folder in folders:
         home = getattr(home, folder)
     found: type = getattr(home, "".join(part.capitalize() for part in last.split("_")))
+    return found
+
+
+def inside(name: str, attribute: str) -> type:
+    """Return a class that a class of the library holds: that of a nested object."""
+    found: type = getattr(resource(name), attribute)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from localstripe.resources import random_id
 
-from portal.local.stripe import shapes
+from portal.local.stripe import shapes, types
 from portal.local.stripe.errors import missing
 
 Json = dict[str, Any]
@@ -42,6 +42,7 @@ PREFIXES = {
     "txn": "balance_transaction",
     "evt": "event",
     "inpay": "invoice_payment",
+    "bps": "billing_portal.session",
     "cbtxn": "customer_balance_transaction",
     "req": "request",
 }
@@ -69,6 +70,7 @@ class World:
     endpoints: dict[str, Json] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
     away: Json | None = None
+    next_refund: str | None = None
     asked: Asked = field(default_factory=Asked)
     emitted: list[Json] = field(default_factory=list)
     changed: bool = False
@@ -80,8 +82,11 @@ class World:
 
     def add(self, kind: str, customer: str | None = None, **values: Any) -> Json:
         """Keep a new object in its full shape, created at its customer's present time."""
-        values.setdefault("id", self.new_id(kind))
-        values = {"object": kind, "created": self.now(customer), "livemode": False, **values}
+        if "id" not in values:
+            values["id"] = self.new_id(kind)
+        known = types.hints(types.resource(types.NAMES.get(kind, kind)))
+        common = {"object": kind, "created": self.now(customer), "livemode": False}
+        values = {name: value for name, value in common.items() if name in known} | values
         if customer:
             values["customer"] = customer
         made = shapes.fill(values)
@@ -123,6 +128,15 @@ class World:
     def advance_to(self, customer: str, moment: int) -> None:
         """Move a customer's clock forward to a moment; never back."""
         self.offsets[customer] = max(self.offsets.get(customer, 0), moment - int(time.time()))
+
+    # --- Undoing ------------------------------------------------------------------------------------------------------
+    def checkpoint(self) -> Json:
+        """Return what `restore` needs to forget everything that follows."""
+        return copy.deepcopy({"objects": self.objects, "hidden": self.hidden, "emitted": self.emitted})
+
+    def restore(self, before: Json) -> None:
+        """Go back to a checkpoint. Objects that were looked up before are no longer the kept ones."""
+        self.objects, self.hidden, self.emitted = before["objects"], before["hidden"], before["emitted"]
 
     # --- Events -------------------------------------------------------------------------------------------------------
     def emit(self, kind: str, about: Json, previous: Json | None = None) -> Json:
@@ -178,7 +192,7 @@ class World:
         """Forget everything but the webhook endpoints."""
         for part in (self.objects, self.hidden, self.answers, self.offsets):
             part.clear()
-        self.away, self.changed = None, True
+        self.away, self.next_refund, self.changed = None, None, True
 
     def undelivered(self) -> Iterator[Json]:
         """Yield the events that an earlier run could not deliver."""
