@@ -168,6 +168,29 @@ FACTS: dict[str, Promise] = {
     "total": _("Paid in all"),
     "package": _("Package"),
     "failure": _("Why it failed"),
+    "url": _("Address"),
+    "enabled": _("Enabled"),
+    "deliveries": _("Deliveries"),
+    "event": _("Event"),
+    "rule": _("Alert"),
+    "rules": _("Alerts"),
+    "rules_off": _("Alerts that are off"),
+    "levels": _("Levels"),
+    "error_run": _("Failed calls in a row"),
+    "burn_score": _("Score of unusual spending"),
+    "subject": _("Subject"),
+    "subscriptions": _("What is told"),
+    "time_zone": _("Time zone"),
+    "quiet_from": _("Quiet from"),
+    "quiet_until": _("Quiet until"),
+    "daily_digest": _("One mail a day instead of one each"),
+    "digest_at": _("The daily mail at"),
+    "critical_passes": _("What is critical comes at once"),
+    "sessions": _("Sessions"),
+    "plan": _("Plan"),
+    "on_exhausted": _("When Tokens run out"),
+    "priority_class": _("Priority"),
+    "old_secret_ends_at": _("The old secret ends"),
 }
 
 # What facts are set to, where the stored word is not one for people.
@@ -187,6 +210,10 @@ VALUES: dict[str, dict[Any, Promise]] = {
     },
     "second_factor_required": {True: _("Required"), False: _("Optional")},
     "when_uncounted": dict(WhenUncounted.choices),
+    "on_exhausted": {"reject": _("Refuse the call"), "wait": _("Let the job wait until Tokens arrive")},
+    "enabled": {True: _("yes"), False: _("no")},
+    "daily_digest": {True: _("yes"), False: _("no")},
+    "critical_passes": {True: _("yes"), False: _("no")},
 }
 
 

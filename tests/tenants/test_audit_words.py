@@ -9,8 +9,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from billing.services.sub_token_life import CHANGEABLE
 from tenants.models import AuditEvent
-from tenants.views.audit_words import ACTIONS, changes, words_of
+from tenants.views.audit_words import ACTIONS, FACTS, changes, words_of
 
 ROOMS = ("portal", "tenants", "billing", "detection", "workers")
 NAME = re.compile(r"[a-z_]+\.[a-z_]+")
@@ -25,6 +26,25 @@ def recorded() -> Iterator[tuple[str, str]]:
                     for part in ast.walk(node.value):
                         if isinstance(part, ast.Constant) and NAME.fullmatch(str(part.value)):
                             yield part.value, path.name
+
+
+def facts() -> Iterator[tuple[str, str]]:
+    """Return the facts that the code writes out in `before=` and `after=`, with their files."""
+    for room in ROOMS:
+        for path in (Path(settings.BASE_DIR) / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.keyword) and node.arg in {"before", "after"}:
+                    for part in ast.walk(node.value):
+                        for key in part.keys if isinstance(part, ast.Dict) else ():
+                            if isinstance(key, ast.Constant):
+                                yield str(key.value), path.name
+
+
+def test_every_fact_that_is_recorded_has_a_name() -> None:
+    found = dict(facts())
+    assert len(found) > 15
+    named = {*found, *CHANGEABLE, "levels", "error_run", "rules_off", "url", "enabled", "quiet_from", "subscriptions"}
+    assert named - FACTS.keys() == set()
 
 
 def test_every_action_that_is_recorded_has_words() -> None:
