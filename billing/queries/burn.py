@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
-from django.db.models import Max, Sum
+from django.db import connection
+from django.db.models import Sum
 
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, DailyBurn, Entry
@@ -95,32 +96,41 @@ def burn_down(days: int, now: datetime) -> list[Day]:
 
 @dataclass(frozen=True)
 class AccountBurn:
-    """What was spent through one sub-token's account in a span of days (mtok, and number of captures)."""
+    """What was spent through one sub-token's account in a span of days (mtok)."""
 
     account_id: uuid.UUID
     label: str
     mtok: int
-    captures: int
-    last_day: date
 
 
-def burn_by_account(days: int, now: datetime, limit: int | None = None) -> list[AccountBurn]:
-    """Return the accounts that spent in the last `days` days, the largest first."""
+@dataclass(frozen=True)
+class Spenders:
+    """The accounts that spent most in a span of days, the largest first; `count` spent anything, `mtok` in all."""
+
+    largest: list[AccountBurn]
+    count: int
+    mtok: int
+
+
+# The sums are over all that spent, and only the largest are told of: an organization may have thousands.
+_SPENDERS = """
+SELECT account_id, mtok, count(*) OVER (), (sum(mtok) OVER ())::bigint
+FROM (
+    SELECT account_id, sum(captured_mtok)::bigint AS mtok FROM billing_dailyburn
+    WHERE org_id = %(org)s AND day >= %(since)s GROUP BY account_id
+) spent
+WHERE mtok > 0
+ORDER BY mtok DESC, account_id LIMIT %(limit)s
+"""
+
+
+def largest_spenders(organization_id: uuid.UUID, days: int, now: datetime, *, limit: int) -> Spenders:
+    """Return who spent in the last `days` days."""
     since = now.astimezone(UTC).date() - timedelta(days=days - 1)
-    rows = list(
-        DailyBurn.objects.filter(day__gte=since)
-        .values("account_id")
-        .annotate(mtok=Sum("captured_mtok"), captures=Sum("captures"), last_day=Max("day"))
-        .order_by("-mtok", "account_id")[:limit]
-    )
-    accounts = Account.objects.in_bulk([row["account_id"] for row in rows])
-    return [
-        AccountBurn(
-            row["account_id"],
-            str(accounts[row["account_id"]]),
-            row["mtok"],
-            row["captures"],
-            row["last_day"],
-        )
-        for row in rows
-    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_SPENDERS, {"org": organization_id, "since": since, "limit": limit})
+        rows = cursor.fetchall()
+    accounts = Account.objects.in_bulk([row[0] for row in rows])
+    largest = [AccountBurn(account_id, str(accounts[account_id]), mtok) for account_id, mtok, *_ in rows]
+    count, total = rows[0][2:] if rows else (0, 0)
+    return Spenders(largest, count, total)

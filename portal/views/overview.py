@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -13,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from billing.models import SubToken
-from billing.queries.burn import Day, burn_by_account, burn_down
+from billing.queries.burn import Day, burn_down, largest_spenders
 from billing.queries.ledger import last_check
 from billing.views.balance import standing_of
 from detection.models import Job
@@ -37,7 +38,7 @@ def overview(request: ConsoleRequest) -> HttpResponse:
         "standing": standing_of(request),
         "left_chart": left_chart(days),
         "spent_chart": spent_chart(days),
-        "sub_token_chart": sub_token_chart(now),
+        "sub_token_chart": sub_token_chart(request.organization.id, now),
         "model_chart": model_chart(now),
         "jobs": jobs,
         "names": names_of_sub_tokens(jobs),
@@ -89,36 +90,37 @@ def _labels(days: list[Day]) -> list[str]:
     return [date_format(day.day, pgettext("day in a chart", "M j")) for day in days]
 
 
-def sub_token_chart(now: datetime) -> dict[str, Any] | None:
+def sub_token_chart(organization_id: UUID, now: datetime) -> dict[str, Any] | None:
     """Return the chart of the sub-tokens that spent most, or None when none spent anything."""
-    burns = burn_by_account(DAYS, now)
-    return _share_chart(
-        [(burn.label, burn.mtok) for burn in burns], _("%(name)s spent %(percent)s%% of the Tokens"), _("Sub-token")
-    )
+    spent = largest_spenders(organization_id, DAYS, now, limit=LARGEST)
+    amounts = [(burn.label, burn.mtok) for burn in spent.largest]
+    others = spent.count - len(amounts), spent.mtok - sum(mtok for _name, mtok in amounts)
+    return _share_chart(amounts, others, _("%(name)s spent %(percent)s%% of the Tokens"), _("Sub-token"))
 
 
 def model_chart(now: datetime) -> dict[str, Any] | None:
     """Return the chart of the models that cost most, or None when nothing was charged."""
-    burns = burn_by_model(now.astimezone(UTC).date() - timedelta(days=DAYS - 1))
-    return _share_chart(
-        [(burn.model, burn.mtok) for burn in burns], _("%(name)s took %(percent)s%% of the Tokens"), _("Model")
-    )
+    burns = [(burn.model, burn.mtok) for burn in burn_by_model(now.astimezone(UTC).date() - timedelta(days=DAYS - 1))]
+    shown, rest = burns[:LARGEST], burns[LARGEST:]
+    others = len(rest), sum(mtok for _name, mtok in rest)
+    return _share_chart(shown, others, _("%(name)s took %(percent)s%% of the Tokens"), _("Model"))
 
 
-def _share_chart(amounts: list[tuple[str, int]], finding: str, what: str) -> dict[str, Any] | None:
-    total = sum(mtok for _name, mtok in amounts)
-    if not total:
+def _share_chart(
+    amounts: list[tuple[str, int]], others: tuple[int, int], finding: str, what: str
+) -> dict[str, Any] | None:
+    """Return the chart of the largest amounts, and of how many `others` there are and what they come to."""
+    if not amounts:
         return None
-    shown, rest = amounts[:LARGEST], amounts[LARGEST:]
-    if rest:
-        others = ngettext("%(count)s other", "%(count)s others", len(rest)) % {"count": len(rest)}
-        shown = [*shown, (others, sum(mtok for _name, mtok in rest))]
-    name, most = amounts[0]
+    (name, most), total = amounts[0], sum(mtok for _name, mtok in amounts) + others[1]
+    if others[0]:
+        label = ngettext("%(count)s other", "%(count)s others", others[0]) % {"count": others[0]}
+        amounts = [*amounts, (label, others[1])]
     return {
         "title": finding % {"name": name, "percent": round(100 * most / total)},
         "kind": "bars-across",
         "unit": "Tok",
         "short": True,
-        "labels": [name for name, _mtok in shown],
-        "series": [{"name": what, "values": [mtok / 1000 for _name, mtok in shown]}],
+        "labels": [name for name, _mtok in amounts],
+        "series": [{"name": what, "values": [mtok / 1000 for _name, mtok in amounts]}],
     }
