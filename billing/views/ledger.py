@@ -33,7 +33,7 @@ class LedgerFilter(forms.Form):
         label=gettext_lazy("Kind"), required=False, choices=[("", gettext_lazy("All")), *TransferKind.choices]
     )
     account = NamedRowField(
-        Account.objects.exclude(kind__in=SYSTEM_KINDS), by="label", label=_("Account"), required=False
+        Account.objects.exclude(kind__in=SYSTEM_KINDS), by="label", label=gettext_lazy("Account"), required=False
     )
     since = DayField(label=gettext_lazy("From"), required=False)
     until = DayField(label=gettext_lazy("To"), required=False)

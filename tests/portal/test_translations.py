@@ -66,3 +66,26 @@ def test_translations_keep_the_placeholders_and_the_word_token() -> None:
             assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(original)), entry.msgid
             if re.search(r"\bTokens?\b", entry.msgid):
                 assert "Token" in text, entry.msgid
+
+
+def test_no_text_is_translated_before_somebody_asks_for_it() -> None:
+    """What is translated when its module is read speaks the server's language to everybody for ever."""
+    eager = []
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        module = ast.parse(path.read_text())
+        at_once = {
+            alias.asname or alias.name
+            for node in module.body
+            if isinstance(node, ast.ImportFrom) and node.module == "django.utils.translation"
+            for alias in node.names
+            if alias.name in {"gettext", "ngettext", "pgettext", "npgettext"}
+        }
+        waiting: list[ast.AST] = [module]
+        while waiting:
+            node = waiting.pop()
+            # A function's body runs when it is called; what stands above and in its head, at once.
+            parts = node.args.defaults if isinstance(node, ast.FunctionDef | ast.Lambda) else ast.iter_child_nodes(node)
+            waiting += parts
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in at_once:
+                eager.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert eager == []
