@@ -2,9 +2,10 @@
 
     opening + what came in - what went out = closing
 
-Opening and movements are summed from the entries; the closing that they lead to is held against the balances as they
-are kept, less the entries since, and the captures against what the captures themselves wrote into the day's burn. All
-is read in one statement, in the scope of the caller's transaction.
+What was captured is read from the day's burn, which the captures write themselves, and everything else from the
+entries: so a statement takes no longer with ten million calls than with ten. The closing that they lead to is held
+against the balances as they are kept, less what came since; and all burn that there ever was against the account of
+what was consumed. All is read in one statement, in the scope of the caller's transaction.
 
 A team's accounts are its pool, everything below it, and its sub-tokens. Movements among them cancel out. What its
 sub-tokens draw on accounts above, because they have no Tokens of their own, comes in and is spent in the same moment.
@@ -34,33 +35,49 @@ WITH RECURSIVE mine AS (
     SELECT a.id, a.posted_mtok, way.funding NOT IN (SELECT id FROM mine) AS draws_outside,
            coalesce(nullif(a.label, ''), a.kind) AS label
     FROM mine JOIN billing_account a USING (id) CROSS JOIN LATERAL billing_account_path(a.org_id, a.id) way
-), entry AS (
-    SELECT e.amount_mtok, e.created_at, e.transfer_id, t.kind
-    FROM billing_entry e JOIN account ON account.id = e.account_id JOIN billing_transfer t ON t.id = e.transfer_id
-    WHERE e.org_id = %(org)s AND e.created_at >= %(start)s AND e.created_at < %(end)s
-), moved AS (  -- captures only ever take; of the others, those among these accounts cancel out, transfer by transfer
-    SELECT kind, sum(amount_mtok) AS net
-    FROM entry GROUP BY kind, CASE WHEN kind = 'capture' THEN NULL ELSE transfer_id END
+), other AS MATERIALIZED (  -- than captures: few, and with an index of their own
+    SELECT e.account_id, e.amount_mtok, e.created_at, e.transfer_id, t.kind
+    FROM billing_transfer t JOIN billing_entry e ON e.transfer_id = t.id
+    WHERE t.org_id = %(org)s AND t.kind <> 'capture' AND e.org_id = %(org)s
+), moved AS (  -- those among these accounts cancel out, transfer by transfer
+    SELECT other.kind, sum(other.amount_mtok) AS net
+    FROM other JOIN account ON account.id = other.account_id
+    WHERE other.created_at >= %(start)s AND other.created_at < %(end)s
+    GROUP BY other.kind, other.transfer_id
 ), line AS (
     SELECT kind, coalesce(sum(net) FILTER (WHERE net > 0), 0) AS came,
            coalesce(-sum(net) FILTER (WHERE net < 0), 0) AS went
     FROM moved WHERE net <> 0 GROUP BY kind
-), burn AS (
-    SELECT account.id, account.label, account.draws_outside, sum(d.captured_mtok) AS mtok, sum(d.captures) AS captures
-    FROM billing_dailyburn d JOIN account ON account.id = d.account_id
-    WHERE d.org_id = %(org)s AND d.day >= (%(start)s::timestamptz AT TIME ZONE 'UTC')::date
-      AND d.day < (%(end)s::timestamptz AT TIME ZONE 'UTC')::date
-    GROUP BY 1, 2, 3
+), burn AS MATERIALIZED (
+    SELECT account_id, coalesce(sum(captured_mtok) FILTER (WHERE day < %(first)s), 0) AS before,
+           coalesce(sum(captured_mtok) FILTER (WHERE day >= %(first)s AND day < %(following)s), 0) AS mtok,
+           coalesce(sum(captures) FILTER (WHERE day >= %(first)s AND day < %(following)s), 0) AS captures,
+           coalesce(sum(captured_mtok) FILTER (WHERE day >= %(following)s), 0) AS after
+    FROM billing_dailyburn WHERE org_id = %(org)s GROUP BY 1
+), mine_burned AS (
+    SELECT burn.*, account.label, account.draws_outside FROM burn JOIN account ON account.id = burn.account_id
+), sums AS (
+    SELECT coalesce(sum(before) FILTER (WHERE NOT draws_outside), 0) AS before,
+           coalesce(sum(after) FILTER (WHERE NOT draws_outside), 0) AS after,
+           coalesce(sum(mtok) FILTER (WHERE draws_outside), 0) AS drawn,
+           coalesce(sum(mtok) FILTER (WHERE NOT draws_outside), 0) AS burned
+    FROM mine_burned
+), others AS (
+    SELECT coalesce(sum(amount_mtok) FILTER (WHERE created_at < %(start)s), 0) AS before,
+           coalesce(sum(amount_mtok) FILTER (WHERE created_at >= %(end)s), 0) AS after
+    FROM other JOIN account ON account.id = other.account_id
 )
-SELECT (SELECT coalesce(sum(e.amount_mtok), 0)::bigint FROM billing_entry e JOIN account ON account.id = e.account_id
-        WHERE e.org_id = %(org)s AND e.created_at < %(start)s),
+SELECT (others.before - sums.before)::bigint,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(kind, came, went) ORDER BY kind), '[]') FROM line),
-       (SELECT coalesce(sum(posted_mtok), 0)::bigint FROM account)
-       - (SELECT coalesce(sum(e.amount_mtok), 0)::bigint FROM billing_entry e JOIN account ON account.id = e.account_id
-          WHERE e.org_id = %(org)s AND e.created_at >= %(end)s),
-       (SELECT coalesce(sum(mtok) FILTER (WHERE draws_outside), 0)::bigint FROM burn),
-       (SELECT coalesce(sum(mtok) FILTER (WHERE NOT draws_outside), 0)::bigint FROM burn),
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(label, captures, mtok) ORDER BY mtok DESC, label), '[]') FROM burn)
+       ((SELECT coalesce(sum(posted_mtok), 0) FROM account) - others.after + sums.after)::bigint,
+       sums.drawn::bigint, sums.burned::bigint,
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(label, captures, mtok) ORDER BY mtok DESC, label), '[]')
+        FROM mine_burned WHERE captures > 0),
+       (SELECT coalesce(sum(before + mtok + after), 0)::bigint FROM burn),
+       (SELECT coalesce(sum(posted_mtok), 0)::bigint
+               - coalesce((SELECT sum(amount_mtok) FROM other WHERE account_id = ANY (array_agg(a.id))), 0)::bigint
+        FROM billing_account a WHERE a.org_id = %(org)s AND a.kind = 'consumed')
+FROM others, sums
 """
 
 
@@ -86,8 +103,9 @@ class Spender:
 class Statement:
     """One month (UTC) of an organization, or of one of its teams. All amounts are mtok.
 
-    `kept_closing_mtok` is the closing as the balances tell it, and `burned_mtok` what the day's burns say was captured
-    from these accounts: both must be what the entries say. `final` is false while the month is not over.
+    `kept_closing_mtok` is the closing as the balances tell it. `burned_mtok` is all that the organization ever burned
+    by the days' burns, and `consumed_mtok` the same as the account of what was consumed tells it. `final` is false
+    while the month is not over.
     """
 
     month: dt.date
@@ -98,6 +116,7 @@ class Statement:
     lines: list[Line]
     kept_closing_mtok: int
     burned_mtok: int
+    consumed_mtok: int
     spenders: list[Spender]
 
     @property
@@ -114,16 +133,16 @@ class Statement:
 
     @property
     def captured_mtok(self) -> int:
-        """What the entries say was captured, and what was drawn on accounts above."""
+        """What was captured, and what was drawn on accounts above."""
         return sum(line.out_mtok for line in self.lines if line.kind in (TransferKind.CAPTURE, DRAWN))
 
     @property
     def differences(self) -> list[tuple[str, int, int]]:
-        """Where it does not reconcile: what is off, what the entries say, and what is kept beside them."""
+        """Where it does not reconcile: what is off, what the statement says, and what the ledger keeps."""
         pairs = [
             ("closing balance", self.closing_mtok, self.kept_closing_mtok),
-            ("captures", self.captured_mtok, self.burned_mtok),
-            ("captures by account", self.burned_mtok, sum(spender.mtok for spender in self.spenders)),
+            ("captures", self.burned_mtok, self.consumed_mtok),
+            ("captures by account", self.captured_mtok, sum(spender.mtok for spender in self.spenders)),
         ]
         return [pair for pair in pairs if pair[1] != pair[2]]
 
@@ -158,10 +177,14 @@ def statement(
     first = month.replace(day=1)
     following = (first + dt.timedelta(days=31)).replace(day=1)
     start, end = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (first, following))
+    period = {"start": start, "end": end, "first": first, "following": following}
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENT, {"org": organization_id, "team": team_id, "start": start, "end": end})
-        opening, lines, kept_closing, drawn, burned, spenders = cursor.fetchone()
+        cursor.execute(_STATEMENT, {"org": organization_id, "team": team_id, **period})
+        opening, lines, kept_closing, drawn, captured, spenders, burned, consumed = cursor.fetchone()
     found = [Line(*line) for line in json.loads(lines)]
+    if captured:
+        found.append(Line(TransferKind.CAPTURE.value, 0, captured))
+    found.sort(key=lambda line: line.kind)
     if drawn:
         found.append(Line(DRAWN, drawn, drawn))
     return Statement(
@@ -172,6 +195,7 @@ def statement(
         opening_mtok=opening,
         lines=found,
         kept_closing_mtok=kept_closing,
-        burned_mtok=burned + drawn,
+        burned_mtok=burned,
+        consumed_mtok=consumed,
         spenders=[Spender(label, int(captures), int(mtok)) for label, captures, mtok in json.loads(spenders)],
     )
