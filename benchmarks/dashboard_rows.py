@@ -18,6 +18,7 @@ from billing.services import accounts, allocations, grants
 from billing.services.sub_tokens import create_sub_token
 from detection.enums import Engine
 from detection.services.catalogue import register_version
+from detection.services.weeks import sum_up_weeks
 from tenants.actors import PLATFORM
 from tenants.models import Membership, Organization, Role, Team, User
 from tenants.scope import organization_scope, platform_scope
@@ -97,7 +98,9 @@ ON CONFLICT (org_id, day, account_id) DO UPDATE
 SET captured_mtok = burn.captured_mtok + excluded.captured_mtok, captures = burn.captures + excluded.captures;
 DROP TABLE call;
 """
-_COUNT = Path(__file__).parent.parent / "detection/migrations/sql/backfill_usage.sql"
+_SQL = Path(__file__).parent.parent / "detection/migrations/sql"
+_COUNT = "".join((_SQL / f"backfill_{name}.sql").read_text() for name in ("usage", "organization"))
+_SUMS = ("hourlyusage", "dailyusage", "weeklyusage", "tagusage", "organizationhour", "organizationday", "organizationtag")
 
 
 def prepare() -> tuple[Organization, User]:
@@ -172,10 +175,11 @@ def add_calls(url: str, organization: Organization, *, first: int, last: int, of
                     if statement.strip():
                         psycopg.ClientCursor(owner).execute(statement, parameters)
             print(f"    {parameters['last']:>12,} calls ({time.monotonic() - began:.0f} s)", flush=True)
-        for table in ("detection_hourlyusage", "detection_dailyusage", "detection_tagusage"):
-            owner.execute(f"TRUNCATE {table}")
-        for statement in _COUNT.read_text().split(";\n"):
+        for table in _SUMS:
+            owner.execute(f"TRUNCATE detection_{table}")
+        for statement in _COUNT.split(";\n"):
             if statement.strip():
                 owner.execute(statement)
+        sum_up_weeks(now=datetime.now(UTC))
         owner.execute("VACUUM ANALYZE")
         owner.execute("CHECKPOINT")

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from detection.services.retention import forget_old_calls, make_room
 from detection.services.waiting_room import admit_waiting
+from detection.services.weeks import sum_up_weeks
 from tenants.beside import Beside
 
 _room = Beside("waiting-room", lambda: admit_waiting(now=timezone.now()))
@@ -24,3 +25,9 @@ def keep_partitions() -> None:
     now = timezone.now()
     make_room(now=now)
     forget_old_calls(now=now)
+
+
+@shared_task(name="detection.sum_up_weeks")
+def sum_up_weeks_that_are_over() -> None:
+    """Every night: sum up the weeks of usage that are over."""
+    sum_up_weeks(now=timezone.now())

@@ -92,6 +92,11 @@ app.conf.update(
             "schedule": crontab(minute=7),
             "options": {"queue": "maintenance"},
         },
+        "sum-up-weeks": {
+            "task": "detection.sum_up_weeks",
+            "schedule": crontab(hour=2, minute=37),
+            "options": {"queue": "maintenance"},
+        },
         "nightly": {
             "task": "workers.nightly",
             "schedule": crontab(hour=3, minute=17),

@@ -7,6 +7,7 @@ from detection.models.usage import (
     OrganizationHour,
     OrganizationTag,
     TagUsage,
+    WeeklyUsage,
 )
 from detection.models.waiting import WaitingInput
 
@@ -24,4 +25,5 @@ __all__ = [
     "TagUsage",
     "VirtualTime",
     "WaitingInput",
+    "WeeklyUsage",
 ]

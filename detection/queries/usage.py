@@ -151,8 +151,37 @@ def _by_time(group_by: Sequence[str], only: Narrowed, within: Span, parameters: 
         parts: list[_Part] = [(hours, "hour", within.since, within.until, of_hours)]
     else:
         parts = [(hours, "hour", *edge, of_hours) for edge in within.edges]
-        parts.append((days, "day", within.first, within.end, keys))
+        weeks = None
+        if days == "detection_dailyusage" and "day" not in keys:
+            weeks = _weeks(parameters["org"], within)
+        if weeks is None:
+            parts.append((days, "day", within.first, within.end, keys))
+        else:
+            begin, end = weeks
+            parts.append(("detection_weeklyusage", "week", begin, end, keys))
+            parts += [(days, "day", *edge, keys) for edge in ((within.first, begin), (end, within.end))]
     return " UNION ALL ".join(_part(*part, only, parameters, number) for number, part in enumerate(parts))
+
+
+def _weeks(organization_id: uuid.UUID, within: Span) -> tuple[dt.date, dt.date] | None:
+    """Return from which Monday to before which a span's weeks are summed up without a gap: the latest such stretch."""
+    begin = within.first + dt.timedelta(days=-within.first.weekday() % 7)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT monday::date FROM generate_series(%(begin)s::date::timestamp, %(last)s::date::timestamp, '7 days')"
+            " AS monday WHERE EXISTS (SELECT FROM detection_weeklyusage"
+            " WHERE org_id = %(org)s AND week = monday::date) ORDER BY 1 DESC",
+            {"org": organization_id, "begin": begin, "last": within.end - dt.timedelta(days=7)},
+        )
+        mondays = [monday for (monday,) in cursor.fetchall()]
+    if not mondays:
+        return None
+    end = first = mondays[0] + dt.timedelta(days=7)
+    for monday in mondays:
+        if monday != first - dt.timedelta(days=7):
+            break
+        first = monday
+    return first, end
 
 
 def _by_tag(tag: str, group_by: Sequence[str], only: Narrowed, within: Span, parameters: dict[str, Any]) -> str:

@@ -48,6 +48,12 @@ WITH daily AS (
         SELECT name || '=' || value, day, model_version_id, charged_mtok, calls
         FROM detection_tagusage WHERE org_id = %(org)s AND day >= %(since)s
     ) line GROUP BY 1, 2, 3
+), weekly AS (
+    SELECT week, sub_token_id, sum(charged_mtok) AS mtok, sum(calls) AS calls
+    FROM detection_weeklyusage WHERE org_id = %(org)s AND week >= %(since)s GROUP BY 1, 2
+), days AS (
+    SELECT date_trunc('week', day::timestamp)::date AS week, sub_token_id, sum(mtok) AS mtok, sum(calls) AS calls
+    FROM daily WHERE date_trunc('week', day::timestamp)::date IN (SELECT week FROM weekly) GROUP BY 1, 2
 ), off (name, subject, day, expected, actual) AS (
     SELECT 'usage of the day = its captures', sub_token_id, day, coalesce(captured.mtok, 0), coalesce(daily.mtok, 0)
     FROM daily FULL JOIN captured USING (day, sub_token_id)
@@ -65,6 +71,10 @@ WITH daily AS (
     SELECT 'usage with tags is within that of the day', tag.sub_token_id, tag.day, coalesce(daily.mtok, 0), tag.mtok
     FROM tagged tag LEFT JOIN daily USING (day, sub_token_id)
     WHERE tag.name = '' AND tag.mtok > coalesce(daily.mtok, 0)
+    UNION ALL
+    SELECT 'usage of the week = that of its days', sub_token_id, week, coalesce(days.mtok, 0), coalesce(weekly.mtok, 0)
+    FROM weekly FULL JOIN days USING (week, sub_token_id)
+    WHERE (coalesce(weekly.mtok, 0), coalesce(weekly.calls, 0)) <> (coalesce(days.mtok, 0), coalesce(days.calls, 0))
     UNION ALL
     SELECT 'usage of the organization = that of its sub-tokens', version, day, coalesce(parts.mtok, 0),
            coalesce(whole.mtok, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -22,11 +22,13 @@ from detection.models import (
     OrganizationHour,
     OrganizationTag,
     TagUsage,
+    WeeklyUsage,
 )
 from detection.queries.usage import Narrowed, UsageRow, span, usage
 from detection.queries.usage_check import disagreements
 from detection.services import doorbell, jobs, queue, settlement
 from detection.services.settlement import Outcome
+from detection.services.weeks import sum_up_weeks
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
 from tests.detection.conftest import Caller
@@ -149,6 +151,39 @@ def test_usage_by_every_dimension(sub_token: SubToken, version: ModelVersion) ->
     assert by(model="other") == by(sub_token_id=uuid.uuid4()) == by(team_id=uuid.uuid4()) == [(0, 0)]
     with pytest.raises(ValueError):
         by("hour", "tag")
+
+
+def test_weeks_that_are_over_are_summed_up_once_and_read_instead_of_their_days(
+    sub_token: SubToken, version: ModelVersion
+) -> None:
+    other = make_spender(beside=sub_token)
+    for days in range(40):
+        run(sub_token if days % 3 else other, version, NOON - timedelta(days=days), price_mtok=1 + days)
+    spans = [(NOON - timedelta(days=back), NOON - timedelta(days=end)) for back in (39, 30, 20, 8) for end in (0, 3, 7)]
+
+    def told() -> list[list[UsageRow]]:
+        return [
+            summed(sub_token, since, until, *by, **only)
+            for since, until in spans
+            for by in (("sub_token",), ("team", "model"), ("sub_token", "month"), ("sub_token", "day"))
+            for only in ({}, {"sub_token_id": other.id})
+        ]
+
+    before = told()
+    # A week from Monday is over on the next one, and is settled a day later.
+    sum_up_weeks(now=datetime(2026, 11, 16, 23, 59, tzinfo=UTC))
+    with organization_scope(sub_token.organization_id):
+        assert WeeklyUsage.objects.latest("week").week == date(2026, 11, 2)
+    assert sum_up_weeks(now=datetime(2026, 11, 17, 0, 1, tzinfo=UTC)) == 2
+    assert sum_up_weeks(now=datetime(2026, 11, 17, 0, 1, tzinfo=UTC)) == 0
+    with organization_scope(sub_token.organization_id):
+        assert WeeklyUsage.objects.latest("week").week == date(2026, 11, 9)
+        assert disagreements(sub_token.organization_id, since=date(2026, 10, 1)) == []
+    assert told() == before
+    with platform_scope("show that they are read"):
+        DailyUsage.objects.filter(day__lt=date(2026, 11, 16)).update(charged_mtok=0)
+    (row,) = summed(sub_token, datetime(2026, 11, 2, tzinfo=UTC), NOON, "team")
+    assert row.charged_mtok == sum(1 + days for days in range(1, 19))
 
 
 def test_a_span_of_hours_is_summed_exactly(sub_token: SubToken, version: ModelVersion) -> None:

@@ -85,6 +85,7 @@ SCOPE_READ_ONCE = {
     "detection_dailyusage",
     "detection_hourlyusage",
     "detection_tagusage",
+    "detection_weeklyusage",
     "detection_organizationday",
     "detection_organizationhour",
     "detection_organizationtag",
