@@ -100,7 +100,15 @@ DROP TABLE call;
 """
 _SQL = Path(__file__).parent.parent / "detection/migrations/sql"
 _COUNT = "".join((_SQL / f"backfill_{name}.sql").read_text() for name in ("usage", "organization"))
-_SUMS = ("hourlyusage", "dailyusage", "weeklyusage", "tagusage", "organizationhour", "organizationday", "organizationtag")
+_SUMS = (
+    "hourlyusage",
+    "dailyusage",
+    "weeklyusage",
+    "tagusage",
+    "organizationhour",
+    "organizationday",
+    "organizationtag",
+)
 
 
 def prepare() -> tuple[Organization, User]:
