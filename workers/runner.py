@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import structlog
@@ -18,6 +19,7 @@ from detection.enums import JobError
 from detection.services import blobs, doorbell, queue, settlement
 from detection.services.queue import Claim
 from detection.services.settlement import Outcome
+from tenants.identifiers import first_id_at
 from workers.decode import DecodeError, decode, measure
 from workers.engines.base import EngineError, RawDetections
 from workers.machine import Machine
@@ -28,7 +30,10 @@ log = structlog.get_logger(__name__)
 
 Image = NDArray[np.uint8]
 
-INPUT_PATIENCE_SECONDS = 0.5
+# A job is in the queue a moment before its input is stored. A batch waits this long for it; then the job goes back, as
+# long as it is so young that whoever brought it may only be slow (a process on a busy machine, stopped for a while).
+INPUT_PATIENCE_SECONDS = 0.1
+INPUT_LATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,11 @@ def run_jobs(machine: Machine, version_id: uuid.UUID, img_size: int) -> int:
         claims = _apart(machine, claimed)
         with machine.in_hand(claims):
             outcomes = _run(machine, claims, version_id, img_size)
+            if not outcomes:
+                # Whoever stores the inputs rings.
+                return done
             settlement.settle(outcomes=outcomes, worker=machine.id, now=timezone.now())
-        done += len(claims)
+        done += len(outcomes)
         if len(claims) == len(claimed) < limit:
             # That was all there was; what came since has rung.
             return done
@@ -99,7 +107,10 @@ def _apart(machine: Machine, claims: list[Claim]) -> list[Claim]:
 
 
 def _run(machine: Machine, claims: Sequence[Claim], version_id: uuid.UUID, img_size: int) -> list[Outcome]:
-    """Return one outcome per claim; whatever is wrong with one of them is its own."""
+    """Return one outcome per claim; whatever is wrong with one of them is its own.
+
+    Jobs whose inputs are on their way still are given back, and have none.
+    """
     try:
         model = machine.models.get(version_id, img_size)
     except EngineError as error:
@@ -109,6 +120,8 @@ def _run(machine: Machine, claims: Sequence[Claim], version_id: uuid.UUID, img_s
     contents = _fetch(claims)
     measured = [_measure(claim, content) for claim, content in zip(claims, contents, strict=True)]
     outcomes = [found for found in measured if isinstance(found, Outcome)]
+    if late := [claim for claim, found in zip(claims, measured, strict=True) if found is None]:
+        queue.give_back(claims=late, worker=machine.id)
     pictures = [picture for picture in measured if isinstance(picture, Picture)]
     for part in machine.pixels.parts([picture.pixels for picture in pictures]):
         outcomes += _run_part(machine, model, pictures[part], img_size)
@@ -131,10 +144,7 @@ def _run_part(machine: Machine, model: LoadedModel, pictures: Sequence[Picture],
 
 
 def _fetch(claims: Sequence[Claim]) -> list[bytes | None]:
-    """Return the inputs of jobs; None where one is lost.
-
-    A job is in the queue a moment before its input is stored, and a busy worker may be that quick: it waits a little.
-    """
+    """Return the inputs of jobs, waiting a little for what is not there yet; None where one is lost or late."""
     deadline = time.monotonic() + INPUT_PATIENCE_SECONDS
     while True:
         contents = blobs.get_many([claim.job_id for claim in claims])
@@ -143,8 +153,10 @@ def _fetch(claims: Sequence[Claim]) -> list[bytes | None]:
         time.sleep(0.005)
 
 
-def _measure(claim: Claim, content: bytes | None) -> Picture | Outcome:
+def _measure(claim: Claim, content: bytes | None) -> Picture | Outcome | None:
     if content is None:
+        if claim.job_id > first_id_at(timezone.now() - timedelta(seconds=INPUT_LATE_SECONDS)):
+            return None
         return _failure(claim, JobError.INPUT_LOST, "The image was lost before it was processed; send it again.")
     try:
         return Picture(claim, content, measure(content))

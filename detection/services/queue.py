@@ -25,6 +25,8 @@ from tenants.scope import platform_scope
 # A queued job that nobody has claimed for this long gets another doorbell, in case the first was lost.
 UNHEARD_SECONDS = 2.0
 SWEEP_LIMIT = 500
+# How far the clocks of the machines that take jobs in, and of those that claim them, may be apart.
+CLOCKS_APART = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,11 @@ def claim(
     Locks the jobs it takes, skipping those that another worker is taking, and then the clocks of their classes.
     Needs no platform scope: detection_claim opens one for itself.
     """
+    longest = dt.timedelta(seconds=settings.WAITING_SECONDS + settings.JOB_LIFE_SECONDS)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT job_id, attempt, parameters FROM detection_claim(%s, %s, %s, %s, %s, %s)",
-            [version_id, img_size, limit, worker, now + lease, now],
+            "SELECT job_id, attempt, parameters FROM detection_claim(%s, %s, %s, %s, %s, %s, %s)",
+            [version_id, img_size, limit, worker, now + lease, now - longest - CLOCKS_APART, now],
         )
         return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters in cursor.fetchall()]
 

@@ -21,6 +21,7 @@ from detection.enums import JobError
 from detection.models import Job
 from detection.queries import catalogue
 from detection.services import answers, results
+from tenants.durable import wait_for_disk
 from tenants.identifiers import new_id
 
 log = structlog.get_logger(__name__)
@@ -49,11 +50,13 @@ def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> lis
     """Finish a batch in one statement and publish it; return the documents of the jobs that were still ours.
 
     A success is charged its price, a failure nothing. Locks the jobs in order of id, then their accounts, then the sums
-    of usage. Needs no platform scope: detection_settle opens one for itself.
+    of usage, and frees them before it waits for the disk. Needs no platform scope: detection_settle opens one for itself.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM detection_settle(%s, %s, %s)", [worker, _json(outcomes), now])
         documents = _documents(cursor, outcomes)
+    if documents:
+        wait_for_disk()
     hand_over(documents)
     return documents
 

@@ -14,6 +14,7 @@ from django.urls import resolve
 from django.utils import translation
 
 from tenants.api.problems import Problem
+from tenants.api.unread import discard_body
 from tenants.identifiers import new_id
 from tenants.origin import answering
 from tenants.secrets import without_secrets
@@ -66,6 +67,7 @@ class ApiErrors:
         response = self.get_response(request)
         if response.status_code < 400 or not request.path_info.startswith(API_PREFIX):
             return response
+        discard_body(request)
         if response.get("Content-Type", "") == "application/problem+json":
             return response
         problem = _problem_response(request, response.status_code)

@@ -24,6 +24,7 @@ from tests.detection.conftest import METADATA
 from tests.detection.images import picture, png_header
 from tests.factories.billing import assert_ledger_clean, balance_of
 from tests.factories.jobs import PARAMETERS, job_now, make_spender, queue_job
+from workers import runner
 from workers.engines.base import EngineError, RawDetections
 from workers.engines.null import NullEngine
 from workers.machine import Machine
@@ -108,8 +109,9 @@ def test_what_lost_its_worker_runs_alone(
 
 
 def test_one_bad_picture_fails_alone(
-    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion
+    machine: Machine, engine: Scripted, sub_token: SubToken, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "INPUT_LATE_SECONDS", 0.0)
     good = queue_job(sub_token, version, content=picture())
     cut = queue_job(sub_token, version, content=picture("JPEG", (640, 480))[:3000])
     bomb = queue_job(sub_token, version, content=png_header(60_000, 60_000))
@@ -222,11 +224,25 @@ def test_an_input_that_comes_a_moment_late_is_waited_for(
     machine: Machine, sub_token: SubToken, version: ModelVersion
 ) -> None:
     job = queue_job(sub_token, version)
-    late = threading.Timer(0.1, blobs.put, [job.id, picture()])
+    late = threading.Timer(0.05, blobs.put, [job.id, picture()])
     late.start()
     run_jobs(machine, version.id, 640)
     late.join()
     assert job_now(job).status == JobStatus.SUCCEEDED
+
+
+def test_a_job_whose_input_comes_late_goes_back_and_keeps_nobody_waiting(
+    machine: Machine, sub_token: SubToken, version: ModelVersion
+) -> None:
+    slow, quick = queue_job(sub_token, version), queue_job(sub_token, version, content=picture())
+    assert run_jobs(machine, version.id, 640) == 1
+    assert job_now(quick).status == JobStatus.SUCCEEDED
+    assert (job_now(slow).status, job_now(slow).attempts) == (JobStatus.QUEUED, 0)
+    assert run_jobs(machine, version.id, 640) == 0
+    blobs.put(slow.id, picture())
+    assert run_jobs(machine, version.id, 640) == 1
+    assert (job_now(slow).status, job_now(slow).attempts) == (JobStatus.SUCCEEDED, 1)
+    assert_ledger_clean()
 
 
 def test_a_worker_that_loses_redis_or_the_database_half_way_renews_no_lease_of_its_jobs(

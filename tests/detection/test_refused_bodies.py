@@ -1,0 +1,65 @@
+"""Who is refused before their image was read gets the refusal, and keeps the connection."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenants.api import unread
+from tests.detection.conftest import Caller
+from tests.detection.live import Server, live_server
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+@pytest.fixture
+def server(caller: Caller, tmp_path: Path) -> Iterator[Server]:
+    with live_server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[http.client.HTTPConnection]:
+    opened = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    yield opened
+    opened.close()
+
+
+def refused(connection: http.client.HTTPConnection, path: str, size: int, secret: str = "tsk_nobody") -> int:
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "image/jpeg"}
+    connection.request("POST", path, b"\xff\xd8" + b"x" * (size - 2), headers)
+    answer = connection.getresponse()
+    assert b'"code"' in answer.read()
+    return answer.status
+
+
+@pytest.mark.parametrize("size", [100_000, 19_000_000], ids=["a picture", "nearly all that is allowed"])
+@pytest.mark.parametrize("path", ["/v1/detect?model=blank-n", "/v1/nowhere"])
+def test_the_next_call_on_the_same_connection_is_answered(
+    connection: http.client.HTTPConnection, caller: Caller, path: str, size: int
+) -> None:
+    assert refused(connection, path, size) == (401 if "detect" in path else 404)
+    kept = connection.sock
+    connection.request("GET", "/v1/balance", headers={"Authorization": f"Bearer {caller.secret}"})
+    assert connection.getresponse().status == 200
+    assert connection.sock is kept is not None
+
+
+def test_an_image_that_is_a_little_too_large_is_told_so(
+    connection: http.client.HTTPConnection, caller: Caller
+) -> None:
+    assert refused(connection, "/v1/detect?model=blank-n", 21_000_000, caller.secret) == 413
+
+
+def test_who_sends_no_more_is_answered_all_the_same(connection: http.client.HTTPConnection) -> None:
+    began = time.monotonic()
+    connection.putrequest("POST", "/v1/detect")
+    connection.putheader("Content-Type", "image/jpeg")
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders(b"\xff\xd8")
+    assert connection.getresponse().status == 401
+    assert time.monotonic() - began < unread.MOST_SECONDS + 3
