@@ -157,7 +157,7 @@ def print_table(server: EmbeddedPostgres, results: dict[tuple[str, int], list[di
     print(f"\nledger: hold + capture pairs a second, {clients}")
     print("PostgreSQL " + ", ".join(f"{name} {value}" for name, value in settings.items()))
     print(
-        "tokensight: every hold is one call and one (asynchronous) commit; captures are one synchronous commit a batch"
+        "tokensight: every hold is one call and one (asynchronous) commit; captures count when their batch is on disk"
     )
     print("the others: every hold and every capture is one synchronous commit\n")
     header = ("", "accounts", "pairs/s", "lowest", "highest", "hold p50", "p99 ms", "batch", "x naive")

@@ -67,12 +67,15 @@ def run_clients(share: Share, client: Callable[[Share, Sequence[str], Callable[[
 
 PLACE = "SELECT outcome FROM billing_place_hold(%s, %s, %s, %s, %s, %s, %s, %s)"
 CAPTURE = "SELECT outcome FROM billing_capture_holds(%s, %s)"
+# As tenants/durable.py has it.
+ON_DISK = "SELECT pg_logical_emit_message(true, 'tokensight', '')"
 
 
 def tokensight(share: Share, *, asynchronous_holds: bool = True) -> None:
     """Ours: a hold is one call of billing_place_hold; what is held queues for one settler, which captures in batches.
 
-    Holds commit asynchronously (their callers wait for the result and would ask again), captures synchronously.
+    Holds commit asynchronously (their callers wait for the result and would ask again). A batch of captures counts when
+    it is on disk; as in the product, its locks are freed before that.
     """
     held: queue.Queue[str | None] = queue.Queue(maxsize=BATCH * 2)
 
@@ -102,7 +105,10 @@ def tokensight(share: Share, *, asynchronous_holds: bool = True) -> None:
                 items = [{"hold_id": hold, "mtok": PRICE_MTOK, "transfer_id": str(new_id())} for hold in batch]
                 with connection.transaction():
                     connection.execute(f"SET LOCAL ROLE {share.platform_role}")
+                    connection.execute("SET LOCAL synchronous_commit = off")
                     rows = connection.execute(CAPTURE, [json.dumps(items), datetime.now(UTC)]).fetchall()
+                connection.execute(ON_DISK)
+                connection.commit()
                 share.pairs += sum(outcome == "captured" for (outcome,) in rows)
                 share.batches += 1
 
