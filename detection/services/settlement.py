@@ -50,7 +50,7 @@ def settle(*, outcomes: Sequence[Outcome], worker: str, now: dt.datetime) -> lis
     """Finish a batch in one statement and publish it; return the documents of the jobs that were still ours.
 
     A success is charged its price, a failure nothing. Locks the jobs in order of id, then their accounts, then the sums
-    of usage, and frees them before it waits for the disk. Needs no platform scope: detection_settle opens one for itself.
+    of usage, and frees them before it waits for the disk. Needs no platform scope: detection_settle opens one itself.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM detection_settle(%s, %s, %s)", [worker, _json(outcomes), now])

@@ -79,6 +79,8 @@ def _start_postgres(stack: ExitStack, data: Path) -> database.DatabaseUrls:
 
 def _start_redis(stack: ExitStack, data: Path) -> str:
     if url := os.environ.get("REDIS_URL"):
+        with step("Redis at REDIS_URL"):
+            machine.require_redis(url)
         return url
     with step("Redis, embedded"):
         server = EmbeddedRedis(data / "redis")

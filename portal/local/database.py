@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from portal.embedded import EmbeddedPostgres
 from portal.local.machine import kept_secret
@@ -43,6 +44,11 @@ def given_database(data: Path) -> DatabaseUrls:
     is made (or given this data folder's password) through it. Raises Failure.
     """
     url = os.environ["DATABASE_URL"]
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Its own words would repeat the address, with the password in it.
+        raise Failure("DATABASE_URL is no address of a database: write postgresql://user:password@host/name") from None
     if owner := os.environ.get("DATABASE_OWNER_URL"):
         return DatabaseUrls(owner=owner, app=url)
     password = kept_secret(data / "database-password")
@@ -56,7 +62,10 @@ def given_database(data: Path) -> DatabaseUrls:
                 sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(connection.info.dbname), role)
             )
     except psycopg.OperationalError as error:
-        raise Failure(f"DATABASE_URL cannot be reached: {str(error).strip().splitlines()[0]}") from error
+        raise Failure(
+            f"DATABASE_URL cannot be reached: {str(error).strip().splitlines()[0]}. Start that server or mend the"
+            " address; without DATABASE_URL an embedded one is started."
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise Failure(
             f"The role in DATABASE_URL may not make the role {APP_ROLE} ({error.diag.message_primary}). Give a role"

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import redis
+
 from portal.local.report import Failure
 
 
@@ -80,3 +82,15 @@ def empty_directory(path: Path) -> Path:
     for file in path.iterdir():
         file.unlink()
     return path
+
+
+def require_redis(url: str) -> None:
+    """Raise Failure when no Redis answers there."""
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise Failure(
+            f"REDIS_URL cannot be used: {error}. Start that server or mend the address;"
+            " without REDIS_URL an embedded one is started."
+        ) from error

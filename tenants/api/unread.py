@@ -17,8 +17,8 @@ def discard_body(request: HttpRequest) -> None:
 
     Most clients read no answer before they have sent everything: a server that closes on them turns a clear refusal
     into a broken connection, and the next request on it fails too. At most what an accepted call may be is read, for at
-    most MOST_SECONDS and a chunk at a time, so that a refused call costs no more than an accepted one. Only for a server
-    that lends its socket; others look after that themselves.
+    most MOST_SECONDS and a chunk at a time, so that a refused call costs no more than an accepted one. Only for a
+    server that lends its socket; others look after that themselves.
     """
     connection, body = request.META.get("gunicorn.socket"), request.META.get("wsgi.input")
     if body is None or not isinstance(connection, socket.socket):

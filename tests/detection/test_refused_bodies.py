@@ -49,9 +49,7 @@ def test_the_next_call_on_the_same_connection_is_answered(
     assert connection.sock is kept is not None
 
 
-def test_an_image_that_is_a_little_too_large_is_told_so(
-    connection: http.client.HTTPConnection, caller: Caller
-) -> None:
+def test_an_image_that_is_a_little_too_large_is_told_so(connection: http.client.HTTPConnection, caller: Caller) -> None:
     assert refused(connection, "/v1/detect?model=blank-n", 21_000_000, caller.secret) == 413
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 
 from portal.local.database import as_role, given_database
+from portal.local.machine import require_redis
 from portal.local.report import Failure
 
 
@@ -43,6 +45,24 @@ def test_an_unreachable_database_is_told_in_a_line(tmp_path: Path, monkeypatch: 
     with pytest.raises(Failure, match="DATABASE_URL cannot be reached") as refused:
         given_database(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_address_is_told_without_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://owner:hidden@db/x")
+    with pytest.raises(Failure, match="DATABASE_URL is no address") as refused:
+        given_database(tmp_path)
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere.sock?db=0", "nonsense"])
+def test_a_redis_that_does_not_answer_is_told_in_a_line(url: str) -> None:
+    with pytest.raises(Failure, match="REDIS_URL cannot be used") as refused:
+        require_redis(url)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_redis_that_answers_is_taken() -> None:
+    require_redis(settings.REDIS_URL)
 
 
 def test_a_password_with_any_character_fits_into_the_address() -> None:
