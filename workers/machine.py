@@ -47,6 +47,7 @@ class Machine:
         self._in_hand_lock = threading.Lock()
         self._warm = threading.Event()
         self._stopped = threading.Event()
+        self._voice = threading.Lock()
         # Images of a batch are decoded side by side; OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
@@ -57,12 +58,19 @@ class Machine:
 
     def stop(self) -> None:
         """Stop the heartbeat. Jobs still in hand go back when their leases run out."""
-        self._stopped.set()
         self.decoders.shutdown(wait=False)
-        try:
-            liveness.sign_off(self.id)
-        except RedisError:
-            log.warning("worker_not_signed_off", worker=self.id)
+        # Nobody may say that it lives after it has signed off.
+        with self._voice:
+            self._stopped.set()
+            try:
+                liveness.sign_off(self.id)
+            except RedisError:
+                log.warning("worker_not_signed_off", worker=self.id)
+
+    def _say_alive(self) -> None:
+        with self._voice:
+            if not self._stopped.is_set():
+                liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
 
     @contextmanager
     def in_hand(self, claims: Sequence[Claim]) -> Iterator[None]:
@@ -88,7 +96,7 @@ class Machine:
     def _beat(self) -> None:
         while True:
             try:
-                liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
+                self._say_alive()
                 queue.renew_leases(claims=self.claims(), worker=self.id, lease=self.lease, now=timezone.now())
             except (RedisError, DatabaseError):
                 # The next beat tries again; if none gets through, the jobs rightly go to others.
@@ -115,7 +123,7 @@ class Machine:
                         self.models.get(version.id, version.default_img_size)
             self._warm.set()
             # Whoever waits for a model need not wait for the next beat.
-            liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
+            self._say_alive()
         except (EngineError, DatabaseError, RedisError):
             log.warning("warm_up_failed", exc_info=True)
         finally:

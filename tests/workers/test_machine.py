@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -32,6 +33,23 @@ def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, 
     wait_for(lambda: machine.id in liveness.living(), seconds=10)
     assert liveness.reports()[machine.id]["models"] == []
     machine.stop()
+    assert machine.id not in liveness.living()
+
+
+def test_a_worker_that_stops_while_it_reports_stays_gone(committed_db: None, settings, monkeypatch) -> None:
+    settings.WARM_MODELS = []
+    machine, report, reporting = Machine(), liveness.report, threading.Event()
+
+    def slow(*arguments: object, **options: object) -> None:
+        reporting.set()
+        time.sleep(0.3)
+        report(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(liveness, "report", slow)
+    machine.start()
+    assert reporting.wait(10)
+    machine.stop()
+    time.sleep(0.5)
     assert machine.id not in liveness.living()
 
 
