@@ -21,7 +21,7 @@ SETTLE_BEFORE = text("settle_partitioned").partition("-- Finish a worker's batch
 
 
 class Migration(migrations.Migration):
-    dependencies = [("detection", "0012_organization_usage")]
+    dependencies = [("detection", "0013_weekly_usage")]
 
     operations = [
         migrations.RunSQL(text("settle_unlocked"), f"-- Finish a worker's batch in one statement{SETTLE_BEFORE}"),
