@@ -1,4 +1,4 @@
-"""The hosted pages of the stand-in for Stripe in a browser: everybody can use them, and our policy lets one go there."""
+"""The hosted pages of the stand-in for Stripe in a browser: all can use them, and our policy lets forms lead there."""
 
 from __future__ import annotations
 
