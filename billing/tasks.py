@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from billing.services import alerts, crossings, digests, stripe_events, unusual, webhooks
+from billing.gateways.stripe import payments_enabled
+from billing.services import alerts, crossings, digests, reconciliation, stripe_events, unusual, webhooks
 from billing.services.expiring import warn_of_expiring_grants
 from billing.services.reminders import remind_of_ends
 from billing.services.subscriptions import begin_due_periods, keep_ceilings
@@ -19,6 +20,7 @@ _events = [
     Beside(f"stripe-events-{lane}", lambda: stripe_events.process_due_events(stop=stopping.is_set))
     for lane in range(LANES)
 ]
+_reconcile = Beside("reconcile-payments", lambda: reconciliation.reconcile_payments(now=timezone.now()))
 _look = Beside("unusual-burn", lambda: unusual.notice_unusual_burn(now=timezone.now()))
 
 
@@ -50,10 +52,18 @@ def process_stripe_events() -> None:
             lane.start()
 
 
+@shared_task(name="billing.reconcile_payments")
+def reconcile_payments() -> None:
+    """Every night: compare Stripe's payments with the ledger, beside the scheduler."""
+    if payments_enabled():
+        _reconcile.start()
+
+
 @shared_task(name="billing.forget_stripe_events")
 def forget_stripe_events() -> None:
     """Every night: delete the events of long ago."""
     stripe_events.forget_old_events(timezone.now())
+    reconciliation.forget_old_runs(timezone.now())
 
 
 @shared_task(name="billing.send_digests")

@@ -72,6 +72,11 @@ app.conf.update(
         "keep-plans": _every(30.0, "billing.keep_plans"),
         "notice-error-runs": _every(30.0, "workers.notice_error_runs"),
         "notice-unusual-burn": _every(300.0, "billing.notice_unusual_burn"),
+        "reconcile-payments": {
+            "task": "billing.reconcile_payments",
+            "schedule": crontab(hour=2, minute=27),
+            "options": {"queue": "maintenance"},
+        },
         "forget-stripe-events": {
             "task": "billing.forget_stripe_events",
             "schedule": crontab(hour=4, minute=7),

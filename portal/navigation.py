@@ -43,7 +43,10 @@ SECTIONS = (
         (
             Page("splitting", _("Splitting"), "arrows-split", P.LEDGER_VIEW, "tree pools allocate reclaim move share"),
             Page("sub_tokens", _("Sub-tokens"), "key", P.SUB_TOKENS_VIEW, "credentials secrets api keys"),
-            Page("grants", _("Grants"), "coins", P.GRANTS_VIEW, "top up buy packages"),
+            Page("grants", _("Grants"), "coins", P.GRANTS_VIEW, "lots burn order expiry"),
+            Page(
+                "billing_home", _("Billing"), "credit-card", P.GRANTS_VIEW, "payments invoices receipts tax money plan"
+            ),
             Page("limits", _("Limits"), "gauge", P.LIMITS_VIEW, "budget quota rate per hour day month ceiling"),
             Page("ledger", _("Ledger"), "arrows-exchange", P.LEDGER_VIEW, "transfers entries"),
         ),

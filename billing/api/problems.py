@@ -23,7 +23,7 @@ def top_up_url(organization_id: uuid.UUID) -> str:
     """Return the page on which an organization gets more Tokens. Opens its own scope."""
     with organization_scope(organization_id):
         slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
-    return f"{settings.BASE_URL}/o/{slug}/grants/"
+    return f"{settings.BASE_URL}/o/{slug}/billing/top-up/"
 
 
 class BillingView(ManagementView):
@@ -84,6 +84,24 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem("conflict", str(error))
         case errors.CodeError():
             return _code_problem(error)
+        case errors.PaymentUnknown():
+            return Problem("not_found", "There is nothing here, or it is not yours to see.")
+        case errors.TopUpInvalid():
+            return invalid(error.field, str(error))
+        case errors.TooManyPayments() | errors.PaymentClosed() | errors.PaymentMismatch():
+            return Problem("conflict", str(error))
+        case errors.CardDeclined() | errors.AuthenticationRequired():
+            return Problem("payment_failed", str(error))
+        case errors.PaymentsUnavailable():
+            return Problem("payments_unavailable", "Buying is not set up on this server. Ask its operator for Tokens.")
+        case errors.GatewayAway():
+            return Problem(
+                "gateway_away",
+                "The payment service does not answer. Nothing was charged; send the same again, with its key.",
+                headers={"Retry-After": "5"},
+            )
+        case errors.GatewayRefused():
+            return Problem("gateway_refused", "The payment service refused what it was asked; nothing was charged.")
         case TeamNameTaken() | TeamCycle() | TeamStays():
             return Problem("conflict", str(error))
     return None

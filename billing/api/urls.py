@@ -39,6 +39,7 @@ from billing.api.sub_token_life import (
 )
 from billing.api.sub_tokens import AllocateView, ReclaimView, SubTokenListView, SubTokenView
 from billing.api.teams import TeamListView, TeamView
+from billing.api.topups import CancelTopUpView, TopUpListView, TopUpPriceView, TopUpView
 from billing.api.webhooks import (
     DeliveryListView,
     EndpointListView,
@@ -92,6 +93,10 @@ urlpatterns = [
     path("teams/<uuid:team_id>/reclaim_all", TeamReclaimAllView.as_view()),
     path("teams/<uuid:team_id>/ceiling", TeamCeilingView.as_view()),
     path("teams/<uuid:team_id>/move", TeamMoveView.as_view()),
+    path("topups", TopUpListView.as_view()),
+    path("topups/price", TopUpPriceView.as_view()),
+    path("topups/<uuid:payment_id>", TopUpView.as_view()),
+    path("topups/<uuid:payment_id>/cancel", CancelTopUpView.as_view()),
     path("webhook_deliveries/<uuid:delivery_id>/resend", ResendView.as_view()),
     path("webhook_endpoints", EndpointListView.as_view()),
     path("webhook_endpoints/<uuid:endpoint_id>", EndpointView.as_view()),

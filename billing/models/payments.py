@@ -244,7 +244,8 @@ class ReconciliationRun(models.Model):
     stripe_payments = models.PositiveIntegerField(default=0)
     ledger_payments = models.PositiveIntegerField(default=0)
     repaired = models.PositiveIntegerField(default=0)
-    # [{"kind", "payment", "stripe", "expected", "actual"}, ...]; empty when both say the same.
+    # [{"kind", "stripe", "payment", "organization", "grant", "currency", "ledger_minor", "stripe_minor", "mtok",
+    # "repaired"}, ...]; empty when both say the same.
     differences = models.JSONField(default=list)
     # Why it could not be finished; empty if it was.
     error = models.CharField(max_length=300, blank=True, default="")
@@ -257,4 +258,6 @@ class ReconciliationRun(models.Model):
 
     @property
     def passed(self) -> bool:
-        return self.ended_at is not None and not self.differences and not self.error
+        """Return whether it was finished and left nothing to look at."""
+        left = [difference for difference in self.differences if not difference["repaired"]]
+        return self.ended_at is not None and not left and not self.error

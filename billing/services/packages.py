@@ -8,7 +8,8 @@ from datetime import datetime
 import structlog
 
 from billing.errors import PackageInvalid, PackageUnknown
-from billing.models import Package
+from billing.models import Package, TopUpTier
+from billing.pricing import MTOK_PER_TOKEN
 from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
@@ -59,3 +60,36 @@ def retire_package(*, name: str, currency: str, now: datetime) -> None:
     if not changed:
         raise PackageUnknown("There is no such package on sale.")
     log.info("package_retired", package=name, currency=currency)
+
+
+def set_tier(
+    *, currency: str, from_mtok: int, minor_per_thousand: int, valid_days: int | None = None, now: datetime
+) -> TopUpTier:
+    """Say what 1,000 Tokens cost from an amount on, and how long they last. Opens the platform's scope.
+
+    `minor_per_thousand` is in fen or cents. The lowest tier of a currency is the least that can be bought in it; what
+    was begun to be paid keeps its price. Raises PackageInvalid.
+    """
+    if (
+        from_mtok <= 0
+        or from_mtok % MTOK_PER_TOKEN
+        or minor_per_thousand <= 0
+        or (valid_days is not None and valid_days <= 0)
+    ):
+        raise PackageInvalid("A tier begins at whole Tokens, has a price, and days of validity or none.")
+    values = {"minor_per_thousand": minor_per_thousand, "valid_days": valid_days}
+    with platform_scope("set tier"):
+        tier, created = TopUpTier.objects.update_or_create(
+            currency=currency, from_mtok=from_mtok, defaults=values, create_defaults={**values, "created_at": now}
+        )
+    log.info("tier_set", currency=currency, from_mtok=from_mtok, created=created, price=minor_per_thousand)
+    return tier
+
+
+def drop_tier(*, currency: str, from_mtok: int) -> None:
+    """Take a tier away. Opens the platform's scope. Raises PackageUnknown."""
+    with platform_scope("drop tier"):
+        dropped = TopUpTier.objects.filter(currency=currency, from_mtok=from_mtok).delete()[0]
+    if not dropped:
+        raise PackageUnknown("There is no such tier.")
+    log.info("tier_dropped", currency=currency, from_mtok=from_mtok)

@@ -24,12 +24,15 @@ from billing.enums import EventStatus
 from billing.errors import PaymentError
 from billing.gateways.stripe import checkout
 from billing.gateways.stripe.client import livemode, payments_enabled
-from billing.gateways.stripe.events import IncomingEvent, read_payload
+from billing.gateways.stripe.events import IncomingEvent, read_payload, without_client_secrets
 from billing.models import StripeEvent
 from billing.services.fulfilment import settle
+from tenants.actors import Actor
 from tenants.identifiers import new_id
+from tenants.models import Organization
 from tenants.scope import platform_scope
 from tenants.secrets import without_secrets
+from tenants.services import audit
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +85,7 @@ HANDLERS: Mapping[str, Handler] = {
 
 
 def receive(*, event: IncomingEvent, now: datetime) -> bool:
-    """Store an event as it came; return whether it is new. Nothing is made of it here.
+    """Store an event as it came, but for secrets in it; return whether it is new. Nothing is made of it here.
 
     Through the platform's door. An event that was stored before is left as it is, whatever became of it.
     """
@@ -93,7 +96,7 @@ def receive(*, event: IncomingEvent, now: datetime) -> bool:
         event.api_version[:40],
         event.livemode,
         event.account[:64],
-        Jsonb(event.payload),
+        Jsonb(without_client_secrets(event.payload)),
         event.created,
         now,
         now,
@@ -141,6 +144,44 @@ def process(event: StripeEvent, *, clock: Callable[[], datetime] = timezone.now)
         _put_off(event, error)
         return False
     return True
+
+
+def run_again(*, event_id: UUID, reason: str, actor: Actor, now: datetime) -> bool:
+    """Have an event that is not finished processed anew at once; return whether there was one. For staff.
+
+    Who had it done and why is kept with the event, and in the audit log of the organization that it is about. Through
+    the platform's door.
+    """
+    with platform_scope("run an event of Stripe's again"):
+        event = StripeEvent.objects.select_for_update().filter(id=event_id, finished_at=None).first()
+        if event is None:
+            return False
+        event.attempts, event.next_try_at = 0, now
+        event.acts = [*event.acts, {"at": now, "by": actor.name, "reason": without_secrets(reason)}]
+        event.save(update_fields=["attempts", "next_try_at", "acts"])
+        if organization_id := _organization_of(event):
+            audit.record(
+                organization_id=organization_id,
+                actor=actor,
+                action="payment_event.run_again",
+                target_kind="stripe_event",
+                target_id=event.id,
+                after={"kind": event.type, "reference": event.event_id},
+                reason=reason,
+                now=now,
+            )
+        transaction.on_commit(poke)
+    return True
+
+
+def _organization_of(event: StripeEvent) -> UUID | None:
+    """Return the organization that an event is about, as far as it is marked with one that exists."""
+    found = (event.payload.get("data") or {}).get("object") or {}
+    try:
+        marked = UUID((found.get("metadata") or {}).get("organization", ""))
+    except ValueError:
+        return None
+    return Organization.objects.filter(id=marked).values_list("id", flat=True).first()
 
 
 def forget_old_events(now: datetime) -> int:
@@ -209,7 +250,12 @@ def _put_off(event: StripeEvent, error: Exception) -> None:
     # Errors of ours say what went wrong; others may quote what should not be read.
     said = f"{type(error).__name__}: {error}" if isinstance(error, PaymentError) else type(error).__name__
     log.warning(
-        "stripe_event_failed", event=event.event_id, type=event.type, attempts=event.attempts, over=over, exc_info=error
+        "stripe_event_failed",
+        stripe_event=event.event_id,
+        type=event.type,
+        attempts=event.attempts,
+        over=over,
+        exc_info=error,
     )
     with platform_scope("an event of Stripe's failed"):
         # Unless somebody else has finished it, or has it in hand by now.

@@ -1,4 +1,4 @@
-"""Where an organization's Tokens came from, what is left of each grant, and how to get more."""
+"""Where an organization's Tokens came from, and what is left of each grant."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from billing.models import Grant
-from billing.queries.packages import packages_on_sale
 from billing.views.balance import standing_of
 from tenants.views.access import ConsoleRequest, console_page
 
 
 @console_page("grants.view")
 def grants(request: ConsoleRequest) -> HttpResponse:
-    """Show every grant with what is left of it, in the order in which they burn; `top_up_url` points here."""
+    """Show every grant with what is left of it, in the order in which they burn."""
     now = timezone.now()
     rows = Grant.objects.annotate(
         remaining_mtok=Sum("lots__posted_mtok", default=0),
@@ -24,7 +23,6 @@ def grants(request: ConsoleRequest) -> HttpResponse:
         used_mtok=F("amount_mtok") - F("remaining_mtok"),
     ).order_by("priority", "expires_at", "created_at", "id")
     context = {
-        "packages": packages_on_sale(),
         "grants": rows,
         "standing": standing_of(request),
         "now": now,

@@ -11,10 +11,12 @@ from billing.views import (
     splitting,
     sub_token_life,
     sub_tokens,
+    top_up,
     webhooks,
 )
 from billing.views import splitting_acts as acts
 from billing.views.balance import balance_pill
+from billing.views.billing_home import billing_details, billing_home, payments_csv
 from billing.views.codes import redeem
 from billing.views.forecast import forecast_csv, forecast_page
 from billing.views.grants import grants
@@ -24,6 +26,7 @@ from billing.views.stripe_webhook import stripe_webhook
 
 ONE = "o/<slug:slug>/sub-tokens/<uuid:sub_token_id>/"
 ENDPOINT = "o/<slug:slug>/webhooks/<uuid:endpoint_id>/"
+PAYMENT = "o/<slug:slug>/billing/payments/<uuid:payment_id>/"
 NODE = "o/<slug:slug>/splitting/<uuid:account_id>/"
 
 urlpatterns = [
@@ -44,6 +47,14 @@ urlpatterns = [
     path("o/<slug:slug>/grants/", grants, name="grants"),
     path("o/<slug:slug>/billing/refunds/", refunds.refunds_page, name="refunds"),
     path("o/<slug:slug>/billing/debt/settle/", refunds.debt_settle, name="debt_settle"),
+    path("o/<slug:slug>/billing/", billing_home, name="billing_home"),
+    path("o/<slug:slug>/billing/details/", billing_details, name="billing_details"),
+    path("o/<slug:slug>/billing/payments.csv", payments_csv, name="payments_csv"),
+    path("o/<slug:slug>/billing/top-up/", top_up.top_up, name="top_up"),
+    path("o/<slug:slug>/billing/top-up/price/", top_up.top_up_price, name="top_up_price"),
+    path(PAYMENT, top_up.payment, name="payment"),
+    path(f"{PAYMENT}pay/", top_up.payment_pay, name="payment_pay"),
+    path(f"{PAYMENT}cancel/", top_up.payment_cancel, name="payment_cancel"),
     path("o/<slug:slug>/splitting/", splitting.splitting, name="splitting"),
     path("o/<slug:slug>/splitting.csv", splitting.splitting_csv, name="splitting_csv"),
     path(NODE, splitting.splitting, name="splitting_node"),

@@ -92,7 +92,7 @@ def top_up_url(organization_id: uuid.UUID) -> str:
     """Return the page on which an organization gets more Tokens. Opens its own scope."""
     with organization_scope(organization_id):
         slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
-    return f"{settings.BASE_URL}/o/{slug}/grants/"
+    return f"{settings.BASE_URL}/o/{slug}/billing/top-up/"
 
 
 def _closed(credential: Credential, now: datetime) -> Problem:

@@ -16,12 +16,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from billing.errors import PlanUnchanged
-from billing.models import Debt, Hold, Transfer, WebhookDelivery
+from billing.models import Debt, Hold, Payment, Transfer, WebhookDelivery
 from billing.queries.balances import organization_balance
 from billing.queries.debts import owed_mtok
 from billing.queries.plans import find_plan, subscription
 from billing.services.corrections import reverse_transfer
 from billing.services.debts import forgive
+from billing.services.fulfilment import fulfil
 from billing.services.grants import give_tokens
 from billing.services.subscriptions import give_plan
 from billing.services.webhooks import resend
@@ -347,6 +348,40 @@ class ResendWebhook(Act):
         return _("The event waits to be sent.")
 
 
+class LookAtPayment(Act):
+    title = gettext_lazy("Ask Stripe about a payment again")
+    button = gettext_lazy("Ask Stripe")
+    danger = False
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        payment = self._payment()
+        return [
+            _("If Stripe says that %(money)s were paid as ordered, %(tokens)s Tokens are credited; otherwise nothing.")
+            % {"money": payment.total, "tokens": token_number(payment.tokens_mtok)}
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        payment = self._payment()
+        with organization_scope(self.organization.id):
+            audit.record(
+                action="payment.looked_up",
+                target_kind="payment",
+                target_id=payment.id,
+                after={"kind": payment.kind},
+                **doing.facts,
+            )
+        found = fulfil(checkout_session_id=payment.checkout_session_id, now=doing.now)
+        if found.alarm:
+            return _("It is still not as ordered, and nothing was credited.")
+        return _("It is as Stripe has it now: %(state)s.") % {"state": found.get_status_display()}
+
+    def _payment(self) -> Payment:
+        payment = self.target(Payment)
+        if not payment.checkout_session_id:
+            raise Http404
+        return payment
+
+
 ACTS: dict[str, type[Act]] = {
     "grant": Grant,
     "plan": ChangePlan,
@@ -359,4 +394,5 @@ ACTS: dict[str, type[Act]] = {
     "cancel-job": CancelJob,
     "resend-mail": ResendMail,
     "resend-webhook": ResendWebhook,
+    "look-at-payment": LookAtPayment,
 }

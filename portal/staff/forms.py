@@ -9,6 +9,7 @@ from typing import Any, cast
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from billing.enums import EventStatus
 from billing.forms import TokensField
 from billing.models import Plan
 from tenants.models import MailStatus
@@ -73,4 +74,11 @@ class MailFilter(forms.Form):
     """Which mails are listed."""
 
     status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("All")), *MailStatus.choices])
+    cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+
+class EventFilter(forms.Form):
+    """Which events of Stripe's are listed."""
+
+    status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("All")), *EventStatus.choices])
     cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 PAGES = (
     ("staff_organizations", _("Organizations"), "building"),
     ("staff_queue", _("Jobs"), "list-details"),
+    ("staff_payments", _("Payments"), "credit-card"),
     ("staff_mails", _("Mails"), "mail"),
     ("staff_codes", _("Codes"), "gift"),
     ("staff_deeds", _("What staff did"), "history"),

@@ -10,8 +10,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Min, Q, QuerySet
 
-from billing.enums import HoldStatus
-from billing.models import Hold, Lot, WebhookDelivery
+from billing.enums import EventStatus, HoldStatus
+from billing.models import Hold, Lot, Payment, ReconciliationRun, StripeEvent, WebhookDelivery
 from detection.enums import JobStatus
 from detection.models import Job, WaitingInput
 from tenants.actors import ActorKind
@@ -123,6 +123,34 @@ def open_holds(organization_id: uuid.UUID, limit: int = PAGE) -> list[Hold]:
     for hold in holds:
         hold.job = by_id.get(hold.owner_id)  # type: ignore[attr-defined]
     return holds
+
+
+def alarmed_payments(limit: int = PAGE) -> list[Payment]:
+    """Return the payments that were not as ordered, newest first, with their organizations."""
+    return list(Payment.objects.exclude(alarm="").select_related("organization").order_by("-id")[:limit])
+
+
+def stripe_events(*, status: str = "", before: uuid.UUID | None = None, limit: int = PAGE) -> list[StripeEvent]:
+    """Return events of Stripe's, newest first, without what they say."""
+    found = StripeEvent.objects.defer("payload").order_by("-id")
+    if status:
+        found = found.filter(status=status)
+    return list((found.filter(id__lt=before) if before else found)[:limit])
+
+
+def failed_event_count() -> int:
+    """Return how many events failed and were not processed since."""
+    return StripeEvent.objects.filter(status=EventStatus.FAILED).count()
+
+
+def stripe_event(event_id: uuid.UUID) -> StripeEvent | None:
+    """Return an event."""
+    return StripeEvent.objects.filter(id=event_id).first()
+
+
+def reconciliations(limit: int = 14) -> list[ReconciliationRun]:
+    """Return the last comparisons of Stripe's payments with the ledger, newest first."""
+    return list(ReconciliationRun.objects.order_by("-began_at")[:limit])
 
 
 def unfinished_jobs(organization_id: uuid.UUID, limit: int = PAGE) -> list[Job]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from portal.staff import code_views, views
+from portal.staff import code_views, payments, views
 
 ORGANIZATION = "organizations/<uuid:organization_id>/"
 
@@ -14,6 +14,9 @@ urlpatterns = [
     path("codes/<uuid:code_set_id>/", code_views.code_set, name="staff_code_set"),
     path("codes/<uuid:code_set_id>/codes.csv", code_views.code_set_csv, name="staff_code_set_csv"),
     path("codes/<uuid:code_set_id>/end/", code_views.code_set_end, name="staff_code_set_end"),
+    path("payments/", payments.payments, name="staff_payments"),
+    path("payments/events/", payments.events, name="staff_events"),
+    path("payments/events/<uuid:event_id>/", payments.event, name="staff_event"),
     path("deeds/", views.deeds, name="staff_deeds"),
     path("impersonation/end/", views.impersonation_end, name="staff_impersonation_end"),
     path(ORGANIZATION, views.organization, name="staff_organization"),

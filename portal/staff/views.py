@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing.errors import LedgerError
+from billing.errors import LedgerError, PaymentError
 from billing.queries.balances import organization_balance
 from billing.queries.debts import debts
 from billing.queries.ledger import last_check as last_ledger_check
@@ -169,7 +169,7 @@ def act(request: StaffRequest, act: str, target_id: uuid.UUID | None = None) -> 
         if "confirmed" in request.POST:
             try:
                 done = doable.do(form, _doing(request, form, now))
-            except (LedgerError, TenantsError, NotStuck) as error:
+            except (LedgerError, PaymentError, TenantsError, NotStuck) as error:
                 messages.error(request, str(error))
             else:
                 messages.success(request, done)

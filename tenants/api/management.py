@@ -43,12 +43,15 @@ def management_credential(request: Request) -> ManagementCredential:
     return cast("ManagementCredential", request.auth)
 
 
-def permitted(permission: Permission | None) -> Callable[[Handler], Handler]:
+def permitted(permission: Permission | None, *, scoped: bool = True) -> Callable[[Handler], Handler]:
     """Let a method run only for a key with `permission`, in one transaction and scope of the key's organization.
 
     None lets any key in: for what a key does to itself alone.
 
     In a frozen organization it only reads.
+
+    A method that asks another service and waits for it (`scoped=False`) runs outside of any transaction, opens scopes
+    itself, and does once what comes twice by `idempotency_key(request)`, which it keeps with what it makes.
 
     A POST with an `Idempotency-Key` is done once: when it comes again, its first answer is given again, without the
     secret that it may have shown, and with `Idempotent-Replayed: true`. Refused requests may be sent again as they are.
@@ -60,10 +63,14 @@ def permitted(permission: Permission | None) -> Callable[[Handler], Handler]:
             credential = management_credential(request)
             if permission is not None:
                 credential.require(permission)
+            if not scoped:
+                with organization_scope(credential.organization_id):
+                    refuse_frozen(frozen_at(credential.organization_id))
+                return handler(view, request, *args, **kwargs)
             with organization_scope(credential.organization_id):
                 if request.method not in SAFE_METHODS:
                     refuse_frozen(frozen_at(credential.organization_id))
-                key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+                key = idempotency_key(request) if request.method == "POST" else None
                 if key is None:
                     return handler(view, request, *args, **kwargs)
                 return _answer_once(request, key, lambda: handler(view, request, *args, **kwargs))
@@ -74,9 +81,15 @@ def permitted(permission: Permission | None) -> Callable[[Handler], Handler]:
     return decorate
 
 
-def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> Response:
-    if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's `Idempotency-Key`, None if it has none. Raises `invalid_request`."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise Problem("invalid_request", f"An Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters.")
+    return key
+
+
+def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> Response:
     first: list[Response] = []
 
     def work() -> tuple[int, str]:

@@ -25,6 +25,7 @@ class Problem(serializers.Serializer):
 _MEANING = {
     400: "The request or the image cannot be read: `invalid_request`, `invalid_image`, `image_too_large_to_decode`.",
     401: "`missing_token`, `invalid_token`, `expired_token`, `revoked_token`.",
+    402: "`payment_failed`: nothing was credited.",
     403: "`suspended_token`, `organization_frozen`, `model_not_allowed`, `task_not_allowed`, `ip_not_allowed`, "
     "`insufficient_scope`, `organization_closing`, `debt_outstanding` (with `top_up_url`).",
     404: "`not_found`: it does not exist, or it is not yours to see.",
@@ -36,7 +37,9 @@ _MEANING = {
     429: "`rate_limited`, `concurrency_limited` (with Retry-After); "
     "`insufficient_tokens`, `quota_exceeded` (with `top_up_url`).",
     500: "`internal_error`: our fault, nothing is charged.",
-    503: "`model_not_installed`, `model_loading`, `no_capacity`: nothing is charged.",
+    502: "`gateway_refused`: the payment service refused what it was asked; nothing was charged.",
+    503: "`model_not_installed`, `model_loading`, `no_capacity`: nothing is charged. `gateway_away`: the payments "
+    "service does not answer, try again. `payments_unavailable`: buying is not set up.",
 }
 
 

@@ -68,6 +68,8 @@ ACTIONS: dict[str, Promise] = {
     "debt.settled": _("Settled a debt"),
     "debt.forgiven": _("Forgave a debt"),
     "debt.voided": _("Undid a debt whose cause came to nothing"),
+    "payment_event.run_again": _("Had an event of Stripe's processed again"),
+    "payment.looked_up": _("Asked Stripe about a payment again"),
     "transfer.reversed": _("Reversed a transfer"),
     "wallet.rearranged": _("Shared Tokens out anew"),
     "wallet.split": _("Split Tokens into sub-tokens"),

@@ -36,10 +36,10 @@ SETTINGS = {
 class Stack:
     """PostgreSQL (on disk, fsync on), Redis, web, worker and scheduler in a folder of their own.
 
-    Making one puts where they are into this process's environment, for Django to be set up by.
+    Making one puts where they are into this process's environment, with `settings`, for Django to be set up by.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tokensight-chaos-")
         self.directory = Path(self._folder.name)
         self.port = free_port()
@@ -50,7 +50,7 @@ class Stack:
         urls = embedded_database(self._postgres)
         self.owner_url = urls.owner
         os.environ.update(
-            SETTINGS,
+            SETTINGS | settings,
             DEVELOPMENT="1",
             DJANGO_SETTINGS_MODULE="portal.settings",
             DATABASE_URL=urls.app,

@@ -217,7 +217,7 @@ def test_too_few_tokens(alpha: Organization, caller: Caller) -> None:
     response = poor.send()
     assert (response.status_code, code_of(response)) == (429, "insufficient_tokens")
     body = response.json()
-    assert body["top_up_url"] == f"{settings.BASE_URL}/o/alpha/grants/"
+    assert body["top_up_url"] == f"{settings.BASE_URL}/o/alpha/billing/top-up/"
     assert (body["needed_tokens"], body["remaining_tokens"]) == (0.7, 0.699)
     assert "Retry-After" not in response
     assert untouched(poor)

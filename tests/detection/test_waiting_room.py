@@ -355,7 +355,7 @@ def test_a_sub_token_that_rejects_is_refused_with_what_helps(alpha: Organization
     assert (response.status_code, body["code"], body["level"], body["limit"]) == (
         429, "insufficient_tokens", "sub_token", "tokens",
     )  # fmt: skip
-    assert body["top_up_url"].endswith("/o/alpha/grants/")
+    assert body["top_up_url"].endswith("/o/alpha/billing/top-up/")
     assert "Retry-After" not in response
     make_limits(wallet_of(alpha), hour=1_000, now=timezone.now())
     give(caller, 5_000)

@@ -9,10 +9,10 @@ from typing import Any
 
 from billing.enums import Currency
 from billing.gateways.stripe.checkout import CheckoutSession
-from billing.models import BillingCustomer, Payment
+from billing.models import BillingCustomer, Payment, StripeEvent
 from billing.services.fulfilment import settle
 from tenants.models import Organization
-from tenants.scope import organization_scope
+from tenants.scope import organization_scope, platform_scope
 from tests.factories.billing import NOW
 
 _numbers = count(1)
@@ -77,6 +77,32 @@ def make_paid_payment(
     """Return a payment that was paid, with its grant. Needs a wallet."""
     payment = make_payment(organization, mtok, created_at=now, **values)
     return settle(session=session_of(payment), now=now)
+
+
+def make_stripe_event(
+    kind: str = "checkout.session.completed", about: dict[str, Any] | None = None, **values: Any
+) -> StripeEvent:
+    """Store an event of Stripe's that is due, about an object."""
+    number = values.pop("event_id", f"evt_test{next(_numbers)}")
+    payload = {
+        "id": number,
+        "object": "event",
+        "type": kind,
+        "api_version": "2026-10-28.endive",
+        "created": int(NOW.timestamp()),
+        "livemode": False,
+        "data": {"object": about or {"object": "checkout.session", "id": "cs_test_none", "mode": "payment"}},
+    }
+    given = {
+        "event_id": number,
+        "type": kind,
+        "payload": payload,
+        "happened_at": NOW,
+        "received_at": NOW,
+        "next_try_at": NOW,
+    } | values
+    with platform_scope("test data"):
+        return StripeEvent.objects.create(**given)
 
 
 def payment_now(payment_id: uuid.UUID, organization: Organization) -> Payment:

@@ -13,10 +13,16 @@ BOTH: dict[str, tuple[str, ...]] = {
     "remove_single_sign_on": ("single_sign_on_change",),
     "balance": ("overview", "balance_pill"),
     "grants": ("grants",),
-    "packages": ("grants",),
     "redeem": ("redeem",),
     "debts": ("refunds",),
     "settle_debts": ("debt_settle",),
+    "packages": ("top_up",),
+    # buying
+    "topups": ("billing_home", "payments_csv"),
+    "begin_topup": ("top_up", "payment_pay"),
+    "topup": ("payment",),
+    "topup_price": ("top_up_price",),
+    "cancel_topup": ("payment_cancel",),
     "transfers": ("ledger", "ledger_csv"),
     "usage": ("usage", "usage_csv"),
     "forecast": ("forecast", "forecast_csv"),
@@ -103,6 +109,7 @@ BOTH: dict[str, tuple[str, ...]] = {
 API_ONLY: dict[str, str] = {}
 
 PAGES_ONLY: dict[str, str] = {
+    "billing_details": "who pays is kept at Stripe and changed on its own page, by a person",
     "management_keys": "keys neither see nor make each other: one that did would outlive its own revocation",
     "management_keys_csv": "as the list",
     "management_key_new": "as the list",

@@ -11,6 +11,7 @@ import logging
 import logging.config
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -20,19 +21,24 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from billing.codes import new_code
+from billing.services.stripe_events import process_due_events
 from portal.logs import logging_settings
 from tenants.models import Organization, User
 from tenants.scope import organization_scope, platform_scope
 from tenants.secrets import SecretKind, new_secret, without_secrets
+from tests import stripe_standin as standin_settings
 from tests.api_client import ApiClient, manager_of
+from tests.factories.billing import make_wallet
 from tests.factories.rows import tenant_models
 from tests.factories.sub_tokens import make_sub_token
+from tests.stripe_standin import DECLINED, PAID, StandIn, signed
 
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "tr0ub4dor-and-3-more-words"
 STRIPE = "sk_live_" + "51HqLyjWDarjtT1zdp7dcAbCdEf"
 WEBHOOK = "whsec_" + "5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH"
+WRONG = "sk_test_" + "51HqLyjWDarjtT1zdp7dcWrOnG"
 
 
 class Leak(Exception):
@@ -149,3 +155,69 @@ def test_what_is_cut_short() -> None:
     assert without_secrets(f"Please: {code}!") == f"Please: {code[:9]}…!"
     for harmless in (token[:12], "task_list_of_everything", "sk_live", "risk_live_feed_of_lines", ""):
         assert without_secrets(harmless) == harmless
+
+
+def test_what_pays_stays_secret(
+    alpha: Organization,
+    alice: User,
+    logs: io.StringIO,
+    standin: StandIn,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Buying, declined and paid, told of by events that are right, wrong and broken; and Stripe refusing our key."""
+    settings.DEVELOPMENT = False
+    make_wallet(alpha)
+    manager, browser = manager_of(alpha), Client(raise_request_exception=False)
+    browser.force_login(alice)
+    answers: list[Any] = [
+        manager.post("/v1/topups", {"tokens": 1000, "currency": "CNY"}, Idempotency_Key="order-1"),
+        browser.post("/o/alpha/billing/top-up/", {"key": uuid4(), "currency": "CNY", "tokens": 1000}),
+    ]
+    url = json.loads(answers[0].content)["checkout_url"]
+    standin.pay(url, DECLINED)
+    standin.pay(url)
+    events = standin.events()
+    client_secrets = {found for event in events if (found := event["data"]["object"].get("client_secret"))}
+    assert client_secrets
+    for event in events:
+        body, signature = signed(event)
+        answers += [
+            browser.post("/webhooks/stripe", body, content_type="application/json", headers={"Stripe-Signature": sent})
+            for sent in (signature, f"{signature}x", standin_settings.WEBHOOK_SECRET)
+        ]
+    process_due_events()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise Leak(f"{standin_settings.SECRET_KEY} {standin_settings.WEBHOOK_SECRET} {min(client_secrets)}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing.services.stripe_events.checkout.session", broken)
+        again = {**standin.events("checkout.session.completed")[0], "id": "evt_again"}
+        body, signature = signed(again)
+        browser.post("/webhooks/stripe", body, content_type="application/json", headers={"Stripe-Signature": signature})
+        process_due_events()
+    payment = json.loads(answers[0].content)["id"]
+    pages = ("billing/", "billing/details/", "billing/top-up/", f"billing/payments/{payment}/", "billing/payments.csv")
+    answers += [browser.get(f"/o/alpha/{page}") for page in pages]
+    answers += [manager.get("/v1/topups"), manager.get(f"/v1/topups/{payment}")]
+    # Stripe does not know the key: what it answers quotes it.
+    settings.STRIPE_SECRET_KEY = WRONG
+    answers.append(manager.post("/v1/topups", {"tokens": 1000, "currency": "CNY"}))
+    assert answers[-1].status_code >= 500
+    with platform_scope("look"), connection.cursor() as cursor:
+        cursor.execute("SELECT t::text FROM billing_stripeevent t")
+        stored = "\n".join(text for (text,) in cursor.fetchall())
+    assert stored.count("evt_") >= len(events)
+    places = {
+        "the log": logs.getvalue(),
+        "the rows": written_rows(alpha),
+        "the events": stored,
+        "the answers": "\n".join(b"".join(answer).decode() + str(answer.headers) for answer in answers),
+    }
+    assert "Leak" in places["the log"]
+    assert "visa 4242" in places["the answers"]
+    card = (PAID, DECLINED, "4242 4242 4242 4242")
+    for place, text in places.items():
+        for secret in (standin_settings.SECRET_KEY, standin_settings.WEBHOOK_SECRET, WRONG, *client_secrets, *card):
+            assert secret not in text, f"{secret[:12]} in {place}"

@@ -14,6 +14,7 @@ from billing.models import CodeSet
 from portal.staff.acts import ACTS
 from tenants.models import AuditEvent, Membership, Organization, User
 from tenants.scope import organization_scope, platform_scope
+from tests.factories.payments import make_stripe_event
 from tests.factories.rows import Rows
 from tests.factories.second_factors import give_app
 from tests.factories.tenants import make_membership, make_user
@@ -51,6 +52,7 @@ def path_to(route: Route, rows: Rows) -> str:
         "code_set_id": rows[CodeSet].pk,
         "act": "freeze",
         "target_id": uuid4(),
+        "event_id": make_stripe_event().id,
     }
     return route.path(**{name: values[name] for name in route.arguments()})
 

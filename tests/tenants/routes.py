@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from billing.models import Account, Alert, AlertMute, SubToken, WebhookDelivery, WebhookEndpoint
+from billing.models import Account, Alert, AlertMute, Payment, SubToken, WebhookDelivery, WebhookEndpoint
 from detection.models import Job
 from tenants.models import Invitation, ManagementKey, Membership, Team, User
 from tests.factories.rows import Rows
@@ -54,6 +54,7 @@ OBJECTS: dict[str, type] = {
     "sub_token_id": SubToken,
     "account_id": Account,
     "job_id": Job,
+    "payment_id": Payment,
     "alert_id": Alert,
     "mute_id": AlertMute,
     "endpoint_id": WebhookEndpoint,

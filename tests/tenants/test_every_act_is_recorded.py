@@ -42,6 +42,7 @@ EXCEPTIONS = {
     "billing.services.withdrawals.withdraw": "the ledger's own journal; corrections and refunds record it",
     "detection.api.detect.DetectView.post": "a call: the log of calls has it",
     "detection.api.detect.EstimateView.post": "changes nothing",
+    "billing.views.billing_home.billing_details": "leads to Stripe's page; what is changed there is kept there",
     "billing.views.alerts.alert_read": "what a person has read changes nothing for anybody else",
     "billing.views.alerts.alerts_read_all": "what a person has read changes nothing for anybody else",
     "detection.views.playground.playground_run": "a call: the log of calls has it",

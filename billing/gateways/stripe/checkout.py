@@ -109,11 +109,9 @@ def open_payment_session(
         "cancel_url": cancel_url,
         "expand": EXPANDED,
     }
-    # Unless told otherwise, Stripe offers what is switched on in its dashboard and fits the currency.
+    # Stripe offers what is switched on in its dashboard and fits the amount; this only narrows it.
     if settings.STRIPE_PAYMENT_METHODS:
-        params["payment_method_types"] = settings.STRIPE_PAYMENT_METHODS
-        if "wechat_pay" in settings.STRIPE_PAYMENT_METHODS:
-            params["payment_method_options"] = {"wechat_pay": {"client": "web"}}
+        params["allowed_payment_method_types"] = settings.STRIPE_PAYMENT_METHODS
     if coupon_id:
         params["discounts"] = [{"coupon": coupon_id}]
     with asking() as stripe:

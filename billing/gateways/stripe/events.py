@@ -14,6 +14,8 @@ from django.conf import settings
 from billing.errors import EventUnreadable, SignatureInvalid
 
 TOLERANCE_SECONDS = 300
+# What opens something, or is a card holder's, wherever it stands in an object of Stripe's.
+SECRET_NAMES = {"client_secret", "secret", "ephemeral_key", "number", "cvc", "fingerprint"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,18 @@ def read_payload(payload: Mapping[str, Any]) -> IncomingEvent:
         created=datetime.fromtimestamp(int(payload["created"]), UTC),
         payload=payload,
     )
+
+
+def without_client_secrets(value: Any) -> Any:
+    """Return an event's JSON without what opens something or is a card's: so it is kept and shown."""
+    if isinstance(value, dict):
+        return {
+            name: None if name in SECRET_NAMES and isinstance(item, str) else without_client_secrets(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [without_client_secrets(item) for item in value]
+    return value
 
 
 def sign(body: str, *, secret: str, at: int | None = None) -> str:

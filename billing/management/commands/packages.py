@@ -10,13 +10,13 @@ from django.utils import timezone
 from billing.enums import Currency
 from billing.errors import LedgerError
 from billing.management.commands.grant_tokens import parse_tokens
-from billing.models import Package
-from billing.money import minor_of
-from billing.services.packages import retire_package, set_package
+from billing.models import Package, TopUpTier
+from billing.money import minor_of, money_text
+from billing.services.packages import drop_tier, retire_package, set_package, set_tier
 
 
 class Command(BaseCommand):
-    help = "Show the packages, put one on sale or change it, or take one off sale."
+    help = "Show what is sold, put a package on sale or change it, take one off, or set the prices of free amounts."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -35,6 +35,15 @@ class Command(BaseCommand):
         retire.add_argument("name")
         retire.add_argument("currency", choices=Currency.values)
 
+        tier = actions.add_parser("tier", help="say what a free amount costs from so many Tokens on")
+        tier.add_argument("currency", choices=Currency.values)
+        tier.add_argument("--from", dest="tokens", metavar="N", required=True, help="whole Tokens")
+        tier.add_argument("--price", metavar="P", required=True, help="of 1,000 Tokens, in the currency's unit")
+        tier.add_argument("--valid-days", type=int, metavar="DAYS", help="for ever, if not given")
+        drop = actions.add_parser("drop-tier", help="take the price from so many Tokens on away")
+        drop.add_argument("currency", choices=Currency.values)
+        drop.add_argument("--from", dest="tokens", metavar="N", required=True, help="whole Tokens")
+
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         now = timezone.now()
         try:
@@ -51,13 +60,29 @@ class Command(BaseCommand):
                 )
             elif action == "retire":
                 retire_package(name=options["name"], currency=options["currency"], now=now)
+            elif action == "tier":
+                set_tier(
+                    currency=options["currency"],
+                    from_mtok=parse_tokens(options["tokens"]),
+                    minor_per_thousand=parse_price(options["price"]),
+                    valid_days=options["valid_days"],
+                    now=now,
+                )
+            elif action == "drop-tier":
+                drop_tier(currency=options["currency"], from_mtok=parse_tokens(options["tokens"]))
         except LedgerError as error:
             raise CommandError(str(error)) from error
         for package in Package.objects.order_by("position", "currency", "id"):
-            life = f"{package.valid_days} days" if package.valid_days else "for ever"
             sale = "" if package.active else "  (retired)"
-            tokens = f"{package.tokens_mtok // 1000:,}.{package.tokens_mtok % 1000:03d}"
-            self.stdout.write(f"{package.name:<16}{tokens:>18} Tokens{package.price:>18}  {life}{sale}")
+            self._line(package.name, package.tokens_mtok, package.price, package.valid_days, sale)
+        for tier in TopUpTier.objects.order_by("currency", "from_mtok"):
+            price = f"{money_text(tier.minor_per_thousand, tier.currency)} for 1,000"
+            self._line("any, from", tier.from_mtok, price, tier.valid_days)
+
+    def _line(self, name: str, mtok: int, price: str, valid_days: int | None, note: str = "") -> None:
+        life = f"{valid_days} days" if valid_days else "for ever"
+        tokens = f"{mtok // 1000:,}.{mtok % 1000:03d}"
+        self.stdout.write(f"{name:<16}{tokens:>18} Tokens{price:>26}  {life}{note}")
 
 
 def parse_price(text: str) -> int:

@@ -200,7 +200,7 @@ def test_more_than_there_is(manager: ApiClient) -> None:
     response = manager.post("/v1/sub_tokens", {**CONTRACT, "tokens": 100.001})
     problem = body(response)
     assert (response.status_code, problem["code"], problem["available_tokens"]) == (429, "insufficient_tokens", 100)
-    assert problem["top_up_url"].endswith("/o/alpha/grants/")
+    assert problem["top_up_url"].endswith("/o/alpha/billing/top-up/")
     assert "Retry-After" not in response
 
 
