@@ -11,16 +11,21 @@ import uuid
 from datetime import datetime, timedelta
 
 import structlog
+from django.conf import settings
 
 from billing.enums import GrantSource, PaymentStatus
 from billing.errors import PaymentUnknown
 from billing.gateways.stripe import checkout
 from billing.gateways.stripe.checkout import CheckoutSession
 from billing.models import BillingCustomer, Payment
+from billing.pricing import MTOK_PER_TOKEN
 from billing.services.grants import issue_grant
 from tenants.actors import PLATFORM
+from tenants.models import Organization
+from tenants.queries.people import billing_people_of
 from tenants.scope import organization_scope, platform_scope
 from tenants.services import audit
+from tenants.services.outbox import queue_mail_to
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +142,7 @@ def _credit(payment: Payment, session: CheckoutSession, now: datetime) -> None:
         actor=payment.created_by,
         now=now,
     )
+    waited = payment.status != PaymentStatus.OPEN
     payment.status, payment.paid_at, payment.updated_at = PaymentStatus.PAID, now, now
     payment.tax_minor, payment.checkout_url = session.tax_minor, ""
     payment.failure_code, payment.alarm = "", ""
@@ -150,6 +156,9 @@ def _credit(payment: Payment, session: CheckoutSession, now: datetime) -> None:
         after={"mtok": payment.tokens_mtok, "total": payment.total, "grant": payment.grant_id},
         now=now,
     )
+    # Who pays by card is told by the page and by Stripe's receipt; who waited for a bank is on no page any more.
+    if waited:
+        _tell("payment_paid", payment, now)
 
 
 def _note(payment: Payment, session: CheckoutSession, now: datetime) -> None:
@@ -178,3 +187,23 @@ def _note(payment: Payment, session: CheckoutSession, now: datetime) -> None:
             after={"failure": session.failure_code} if session.failure_code else None,
             now=now,
         )
+    if before == PaymentStatus.PROCESSING and status == PaymentStatus.FAILED:
+        _tell("payment_failed", payment, now)
+
+
+def _tell(kind: str, payment: Payment, now: datetime) -> None:
+    """Owe everybody who may buy a mail about a payment, once."""
+    organization = Organization.objects.get(id=payment.organization_id)
+    queue_mail_to(
+        billing_people_of(payment.organization_id),
+        organization_id=payment.organization_id,
+        kind=kind,
+        context={
+            "organization": organization.name,
+            "tokens": f"{payment.tokens_mtok // MTOK_PER_TOKEN:,}",
+            "money": payment.total,
+            "button_url": f"{settings.BASE_URL}/o/{organization.slug}/billing/payments/{payment.id}/",
+        },
+        dedupe_key=f"{kind}:{payment.id}",
+        now=now,
+    )

@@ -23,6 +23,8 @@ CONSOLE = [
     "/sub-tokens/lookup/",
     "/limits/",
     "/grants/",
+    "/billing/",
+    "/billing/top-up/",
     "/billing/redeem/",
     "/ledger/",
     "/usage/",
@@ -61,7 +63,16 @@ ACCOUNT = [
     "/accounts/second-factor/totp/activate/",
     "/accounts/second-factor/webauthn/",
 ]
-STAFF = ["/staff/", "/staff/jobs/", "/staff/mails/", "/staff/codes/", "/staff/codes/new/", "/staff/deeds/"]
+STAFF = [
+    "/staff/",
+    "/staff/jobs/",
+    "/staff/payments/",
+    "/staff/payments/events/",
+    "/staff/mails/",
+    "/staff/codes/",
+    "/staff/codes/new/",
+    "/staff/deeds/",
+]
 # A list, and the link to one of what it lists.
 ONE_OF = dict.fromkeys(("calls", "sub-tokens", "teams", "management-keys"), "main tbody a") | {
     "splitting": ".share-name a",

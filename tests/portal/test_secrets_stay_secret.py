@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "tr0ub4dor-and-3-more-words"
 STRIPE = "sk_live_" + "51HqLyjWDarjtT1zdp7dcAbCdEf"
 WEBHOOK = "whsec_" + "5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH"
-WRONG = "sk_test_" + "51HqLyjWDarjtT1zdp7dcWrOnG"
+WRONG = "rk_test_" + "51HqLyjWDarjtT1zdp7dcWrOnG"
 
 
 class Leak(Exception):

@@ -24,7 +24,7 @@ from billing.queries.top_ups import cheaper_offer, offer_of_amount, offer_of_pac
 from billing.services import topups
 from billing.services.fulfilment import fulfil
 from tenants.actors import PLATFORM
-from tenants.models import Organization, Role, User
+from tenants.models import Organization, OutboxMail, Role, User
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
 from tests.api_client import body, manager_of
@@ -130,6 +130,12 @@ class TestPaying:
         deliver(standin)
         assert payment_now(payment.id, alpha).status == status
         assert len(grants_of(alpha)) == int(succeeds)
+        # Told again it is one mail; who is no longer on the page must hear of it.
+        deliver(standin)
+        with organization_scope(alpha.id):
+            mail = OutboxMail.objects.get()
+        assert (mail.kind, mail.recipient) == (f"payment_{status}", "alice@alpha.example")
+        assert str(payment.id) in mail.context["button_url"]
 
     def test_what_may_be_paid_with_can_be_narrowed(
         self, standin: StandIn, alpha: Organization, settings: Settings
@@ -391,6 +397,12 @@ class TestThePages:
         assert len(lines) == 2
         assert str(payment.id) in lines[1]
         assert "10.00" in lines[1]
+
+    def test_details_are_changed_at_stripe(self, standin: StandIn, owner: Client, alpha: Organization) -> None:
+        assert owner.post("/o/alpha/billing/details/")["Location"] == "/o/alpha/billing/"
+        begin(alpha)
+        leaving = owner.post("/o/alpha/billing/details/").content.decode()
+        assert f'content="0; url={standin.url}' in leaving
 
     def test_details_are_asked_for_at_stripe(self, standin: StandIn, owner: Client, alpha: Organization) -> None:
         payment = begin(alpha)
