@@ -53,10 +53,11 @@ class StandIn:
     def __init__(self, url: str) -> None:
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=20, trust_env=False)
+        self._client = stripe.StripeClient(SECRET_KEY, base_addresses={"api": url}, max_network_retries=0)
 
     def client(self) -> stripe.StripeClient:
         """Return the stripe library's own client, for what the portal's gateway does not do."""
-        return stripe.StripeClient(SECRET_KEY, base_addresses={"api": self.url}, max_network_retries=0)
+        return self._client
 
     # --- People ---
     def submit(self, url: str, **typed: str) -> Page:

@@ -1,6 +1,7 @@
 """`make run`: everything that the product needs, started in order, watched, and stopped without a trace.
 
-PORT, HOST, TOKENSIGHT_DATA_DIR, DATABASE_URL, REDIS_URL and ONCE are read from the environment.
+PORT, HOST, TOKENSIGHT_DATA_DIR, DATABASE_URL, REDIS_URL, STRIPE_SECRET_KEY, STRIPE_PORT and ONCE are read from the
+environment.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from portal import processes
 from portal.embedded import EmbeddedPostgres, EmbeddedRedis, EmbeddedServerError
-from portal.local import database, machine, sample
+from portal.local import database, machine, payments, sample
 from portal.local.report import Failure, colour, say, step
 from portal.local.supervisor import Interrupted, Supervisor, interrupt_on_signals, python
 
@@ -36,12 +37,17 @@ def run() -> None:
     with ExitStack() as stack:
         stack.enter_context(machine.sole_use(data, port))
         machine.require_free_port(host, port)
+        stripe_port = payments.port_for(host, port)
         say(colour(f"Tokensight, data in {data}", "1"))
         urls = _start_postgres(stack, data)
         env = _environment(data, host, port, urls.app, _start_redis(stack, data))
+        standin = payments.stand_in(data, host, stripe_port, env) if stripe_port else None
+        env |= standin.env if standin else {}
         demo_file = _prepare(data, {**env, "DATABASE_OWNER_URL": urls.owner})
         supervisor = stack.enter_context(Supervisor(env))
-        with step("Web, worker and scheduler"):
+        with step(f"Web, worker, scheduler{' and a stand-in for Stripe' if standin else ''}"):
+            if standin:
+                supervisor.start("stripe", standin.command)
             supervisor.start("web", python("-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "portal.wsgi"))
             celery = ("-m", "celery", "--app", "portal.celery", "--quiet", "worker", *CELERY_OPTIONS)
             supervisor.start("worker", python(*celery, "--queues", "inference", "--hostname", "worker@%h"))
@@ -54,6 +60,8 @@ def run() -> None:
         say()
         say(f"Ready after {time.monotonic() - started:.1f} s: {colour(env['BASE_URL'], '1;4')}")
         say(f"Sign-in, keys and sub-tokens of the demo: {demo_file}")
+        if standin:
+            say(f"Buying takes test cards, and moves no money: {standin.url}")
         if os.environ.get("ONCE", "") not in {"", "0"}:
             return
         say("Ctrl-C stops everything.")

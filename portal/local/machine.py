@@ -50,8 +50,8 @@ def sole_use(data: Path, port: int) -> Iterator[None]:
         lock.truncate(0)
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raise Failure when the web server could not listen there."""
+def require_free_port(host: str, port: int, name: str = "PORT") -> None:
+    """Raise Failure when nothing could listen there; `name` is the setting that gives another."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -59,10 +59,10 @@ def require_free_port(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise Failure(
-                    f"Port {port} is taken by another program. Choose another: PORT={port + 1} make run"
+                    f"Port {port} is taken by another program. Choose another: {name}={port + 1} make run"
                 ) from error
             raise Failure(
-                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another: PORT=8080 make run"
+                f"Cannot listen on {host}:{port} ({error.strerror}). Choose another: {name}=8080 make run"
             ) from error
 
 

@@ -126,13 +126,17 @@ def test_a_second_run_keeps_its_secrets_its_data_and_its_processes_until_ctrl_c(
     process = start(data, port)
     try:
         wait_for(process, "Ctrl-C stops everything.")
-        assert demo_of(data) == {
+        demo = demo_of(data)
+        assert demo == {
             **before,
             "base_url": f"http://localhost:{port}",
+            "stripe_url": demo["stripe_url"],
             "other": {**before["other"], "base_url": f"http://localhost:{port}"},
         }
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
             assert json.load(response)["status"] == "ready"
+        with urllib.request.urlopen(f"{demo['stripe_url']}/", timeout=10) as response:
+            assert "no money moves" in response.read().decode()
 
         another = start(data, free_port())
         refusal = [line for line in finish(another).splitlines() if not line.startswith("make: ")]

@@ -38,6 +38,12 @@ def load(**env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def policy_of(**env: str) -> str:
+    """Return the Content-Security-Policy that is sent with these settings."""
+    policy = json.loads(load(**env).stdout)["CONTENT_SECURITY_POLICY"]["DIRECTIVES"]
+    return "; ".join(f"{name} {' '.join(values)}" for name, values in policy.items() if isinstance(values, list))
+
+
 def test_production_is_the_default_and_is_safe() -> None:
     settings = json.loads(load(**PRODUCTION).stdout)
     assert settings["DEBUG"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
 from aiohttp import web
@@ -13,24 +14,26 @@ from portal.local.stripe.world import World
 
 
 def main() -> None:
-    """Serve on 127.0.0.1 until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m portal.local.stripe", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8420)
     parser.add_argument("--data", type=Path, help="the file that keeps everything; without it, memory alone")
     parser.add_argument("--webhook", help="where events are delivered")
-    parser.add_argument("--secret", help="the secret that deliveries are signed with: whsec_...")
+    secret = os.environ.get("STRIPE_WEBHOOK_SECRET")
+    parser.add_argument("--secret", default=secret, help="what signs deliveries: whsec_...")
     parser.add_argument("--settle-seconds", type=float, help="when bank debits settle; without it, when told to")
     parser.add_argument("--origin", help="where browsers reach the hosted pages; http://localhost:PORT")
     options = parser.parse_args()
-    if bool(options.webhook) != bool(options.secret):
-        parser.error("--webhook and --secret belong together")
+    if options.webhook and not options.secret:
+        parser.error("--webhook needs --secret, or STRIPE_WEBHOOK_SECRET in the environment")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     origin = options.origin or f"http://localhost:{options.port}"
     world = World(file=options.data, origin=origin.rstrip("/"), settle_seconds=options.settle_seconds)
     world.load()
     if options.webhook:
         world.endpoints["given"] = {"url": options.webhook, "secret": options.secret, "events": None}
-    web.run_app(make_app(world), host="127.0.0.1", port=options.port, print=None, access_log=None)
+    web.run_app(make_app(world), host=options.host, port=options.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":

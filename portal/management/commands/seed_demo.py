@@ -34,6 +34,7 @@ class Command(BaseCommand):
             **seed_demo(remembered=remembered, now=timezone.now()),
             "database_url": os.environ.get("DATABASE_URL", ""),
             "redis_url": settings.REDIS_URL,
+            "stripe_url": settings.STRIPE_API_BASE,
         }
         addresses = {name: demo[name] for name in ("base_url", "database_url", "redis_url")}
         demo["other"] = {"base_url": demo["base_url"], **demo["other"], **addresses}

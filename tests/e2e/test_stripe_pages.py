@@ -1,0 +1,159 @@
+"""The hosted pages of the stand-in for Stripe in a browser: all can use them, and our policy lets forms lead there."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.browsing import LOOKS, Look, barriers, open_page
+from tests.portal.test_settings import PRODUCTION, policy_of
+from tests.stripe_standin import DECLINED, PAID, SECURE_ONCE, StandIn
+
+BACK = "http://localhost:1/back?session={CHECKOUT_SESSION_ID}"
+
+
+def session_of(standin: StandIn, **params: Any) -> Any:
+    client = standin.client()
+    customer = client.v1.customers.create({"email": "buyer@example.com"})
+    item = {"price_data": {"currency": "cny", "unit_amount": 19_900, "product_data": {"name": "20,000 Tokens"}}}
+    asked = {
+        "mode": "payment",
+        "customer": customer.id,
+        "line_items": [{**item, "quantity": 1}],
+        "automatic_tax": {"enabled": True},
+        "tax_id_collection": {"enabled": True},
+        "customer_update": {"address": "auto", "name": "auto"},
+        "invoice_creation": {"enabled": True},
+        "success_url": f"{standin.url}/?paid={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": f"{standin.url}/?cancelled",
+    }
+    return client.v1.checkout.sessions.create({**asked, **params})
+
+
+def fill(page: Page, number: str) -> None:
+    page.select_option("#country", "CN")
+    page.fill("#number", number)
+    page.fill("#expiry", "12 / 34")
+    page.fill("#cvc", "123")
+    page.click("button.primary")
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_everybody_can_pay(browser: Browser, standin: StandIn, look: Look) -> None:
+    errors: list[str] = []
+    folder = os.environ.get("STANDIN_PICTURES")
+
+    def check(name: str) -> None:
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}-{look}.png", full_page=True)
+        assert barriers(page) == [], name
+
+    with open_page(browser, look, errors) as page:
+        session = session_of(standin)
+        page.goto(session.url)
+        assert "no money moves" in page.inner_text("header")
+        check("pay")
+        page.select_option("#country", "DE")
+        page.click("button[value=update]")
+        assert "236.81 CNY" in page.inner_text("tfoot")
+        fill(page, DECLINED)
+        assert page.inner_text("[role=alert]") == "Your card was declined."
+        check("declined")
+        fill(page, SECURE_ONCE)
+        assert "210.94 CNY" in page.inner_text("main")
+        check("secure")
+        page.click("button[value=fail]")
+        assert "failed authentication" in page.inner_text("[role=alert]")
+        fill(page, SECURE_ONCE)
+        page.click("button[value=complete]")
+        page.wait_for_url(f"**/?paid={session.id}")
+        check("front")
+        client = standin.client()
+        paid = client.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice", "payment_intent.latest_charge"]})
+        assert paid.payment_status == "paid"
+        for name, url in (
+            ("complete", session.url),
+            ("invoice", paid.invoice.hosted_invoice_url),
+            ("receipt", paid.payment_intent.latest_charge.receipt_url),
+            ("portal", client.v1.billing_portal.sessions.create({"customer": paid.customer, "return_url": BACK}).url),
+        ):
+            page.goto(url)
+            check(name)
+    # That a decline has its own status is told in the console, and nothing else is.
+    assert [error for error in errors if "402" not in error] == []
+
+
+def test_a_keyboard_is_enough(browser: Browser, standin: StandIn) -> None:
+    session = session_of(standin, automatic_tax={"enabled": False}, tax_id_collection={"enabled": False})
+    with open_page(browser, LOOKS[0], []) as page:
+        page.goto(session.url)
+        page.focus("#country")
+        page.keyboard.type("Ch")
+        page.focus("#number")
+        for text in (PAID, "12/34", "123"):
+            page.keyboard.type(text)
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/?paid=*")
+
+
+@contextmanager
+def our_form(policy: str, target: str) -> Iterator[str]:
+    """Serve a form under a policy of ours, that leads to another origin after it is sent."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            self.wfile.write(b"<!DOCTYPE html><title>Buy</title><form method=post><button>Buy</button></form>")
+
+        def do_POST(self) -> None:
+            self.send_response(303)
+            self.send_header("Location", target)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://localhost:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_our_policy_lets_a_form_lead_to_the_pages_of_stripe(browser: Browser, standin: StandIn, listed: bool) -> None:
+    """Chromium asks form-action about redirects too; the second case shows that it does."""
+    payments = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1", "STRIPE_API_BASE": standin.url}
+    policy = policy_of(DEVELOPMENT="1", **(payments if listed else {}))
+    assert ("localhost" in policy) is listed
+    errors: list[str] = []
+    with our_form(policy, session_of(standin).url) as url, open_page(browser, LOOKS[0], errors) as page:
+        page.goto(url)
+        page.click("button")
+        page.wait_for_timeout(1000)
+        assert page.url.startswith(f"{standin.url}/c/pay/" if listed else url)
+        assert any("form-action" in error for error in errors) is not listed
+
+
+def test_in_production_only_the_pages_of_stripe_are_added() -> None:
+    keys = {"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRET": "whsec_1"}
+    assert "form-action 'self';" in policy_of(**PRODUCTION)
+    listed = "https://checkout.stripe.com https://billing.stripe.com https://invoice.stripe.com"
+    assert f"form-action 'self' {listed};" in policy_of(**PRODUCTION, **keys)
+    assert "form-action 'self' https://pay.tokensight.example;" in policy_of(
+        **PRODUCTION, **keys, STRIPE_PAGES="https://pay.tokensight.example"
+    )
