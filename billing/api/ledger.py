@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from billing.api.fields import TokensField
 from billing.api.problems import BillingView, invalid
 from billing.enums import AccountKind, TransferKind
-from billing.queries.ledger import transfers
+from billing.queries.ledger import transfer_page
 from tenants.api.management import management_credential, permitted
-from tenants.api.pagination import PAGE_PARAMETERS, paginate
+from tenants.api.pagination import PAGE_PARAMETERS, paginate_by
 from tenants.api.schema import READING, page_of, problems
 from tenants.api.times import read_moment
 from tenants.permissions import Permission
@@ -68,14 +68,16 @@ class TransferListView(BillingView):
     @permitted(Permission.LEDGER_VIEW)
     def get(self, request: Request) -> Response:
         """List every movement of Tokens, newest first, each with its entries. Scope `ledger.view`."""
-        found = transfers(
-            management_credential(request).organization_id,
-            account_id=parsed(request, "account", uuid.UUID, "the id of an account"),
-            kind=parsed(request, "kind", TransferKind, "a kind of transfer"),
-            since=parsed(request, "from", read_moment, "a time (RFC 3339)"),
-            until=parsed(request, "to", read_moment, "a time (RFC 3339)"),
+        found = {
+            "account_id": parsed(request, "account", uuid.UUID, "the id of an account"),
+            "kind": parsed(request, "kind", TransferKind, "a kind of transfer"),
+            "since": parsed(request, "from", read_moment, "a time (RFC 3339)"),
+            "until": parsed(request, "to", read_moment, "a time (RFC 3339)"),
+        }
+        organization_id = management_credential(request).organization_id
+        page = paginate_by(
+            request, lambda before, limit: transfer_page(organization_id, **found, before=before, limit=limit)
         )
-        page = paginate(request, found)
         return Response(page.answer(TransferAnswer(page.rows, many=True).data))
 
 

@@ -64,7 +64,7 @@ class Entry(TenantModel):
     class Meta:
         verbose_name_plural = "entries"
         constraints = [models.CheckConstraint(condition=~Q(amount_mtok=0), name="entry_moves_something")]
-        indexes = [models.Index(fields=["account", "id"], name="entry_by_account")]
+        indexes = [models.Index(fields=["account", "transfer"], name="entry_by_account_and_transfer")]
 
     def __str__(self) -> str:
         return f"{self.amount_mtok} mtok in account {self.account_id}"

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
 from billing.enums import AccountKind, TransferKind
 from billing.models import Entry
+from billing.queries.ledger import ids_within
 from tenants.scope import organization_scope
 
 BATCH = 2_000
@@ -32,26 +35,32 @@ def entry_rows(
     No transaction lasts longer than a batch, and no more than a batch is in memory.
     """
     yield COLUMNS
-    found = Entry.objects.filter(organization_id=organization_id).order_by("-id")
+    found = Entry.objects.filter(organization_id=organization_id)
+    first, end = ids_within(since, until)
+    # Transfers and their entries are numbered by time; an account's entries lie in the order of their transfers.
+    key = "transfer_id" if account_id is not None else "id"
     if account_id is not None:
         found = found.filter(account_id=account_id)
     if kind is not None:
         found = found.filter(transfer__kind=kind)
     if since is not None:
-        found = found.filter(created_at__gte=since)
+        found = found.filter(created_at__gte=since, **{f"{key}__gte": first})
     if until is not None:
-        found = found.filter(created_at__lt=until)
-    rows = found.values_list(*_FIELDS)
-    cursor: uuid.UUID | None = None
+        found = found.filter(created_at__lt=until, **{f"{key}__lt": end})
+    rows = found.order_by(*dict.fromkeys((f"-{key}", "-id"))).values_list(*_FIELDS)
+    behind = Q()
     while True:
         with organization_scope(organization_id):
-            batch = list((rows.filter(id__lt=cursor) if cursor else rows)[:BATCH])
+            batch = list(rows.filter(behind)[:BATCH])
         for _id, at, transfer, transfer_kind, label, account_kind, grant, mtok, *told in batch:
             account = label or str(AccountKind(account_kind).label)
             yield [at.isoformat(), transfer, transfer_kind, account, account_kind, grant, _decimal(mtok), *told]
         if len(batch) < BATCH:
             return
-        cursor = batch[-1][0]
+        last_id, last_transfer = batch[-1][0], batch[-1][2]
+        behind = Q(id__lt=last_id)
+        if key != "id":
+            behind = Q(transfer_id__lte=last_transfer) & (Q(transfer_id__lt=last_transfer) | behind)
 
 
 def _decimal(mtok: int) -> str:

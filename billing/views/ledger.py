@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from billing.enums import SYSTEM_KINDS, TransferKind
 from billing.models import Account, Entry, Transfer
 from billing.queries.exports import entry_rows
-from billing.queries.ledger import last_check, transfers
+from billing.queries.ledger import last_check, transfer_page
 from tenants.actors import PLATFORM, ActorKind
 from tenants.days import DayField
 from tenants.named import NamedRowField
@@ -40,7 +40,7 @@ class LedgerFilter(forms.Form):
     cursor = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def criteria(self) -> dict[str, Any]:
-        """Return the arguments of `billing.queries.ledger.transfers`; what is not valid is left out."""
+        """Return the arguments of `billing.queries.ledger.transfer_page`; what is not valid is left out."""
         chosen: dict[str, Any] = self.cleaned_data if self.is_bound and self.is_valid() else {}
         since, until = chosen.get("since"), chosen.get("until")
         return {
@@ -84,13 +84,13 @@ def _actor(actor: str, names: dict[str, str]) -> str:
 def ledger(request: ConsoleRequest) -> HttpResponse:
     """Show the journal, latest first, 25 transfers a page (`?kind=&account=&since=&until=&cursor=`)."""
     form = LedgerFilter(request.GET or None)
-    found = transfers(request.organization.id, **form.criteria())
+    criteria = form.criteria()
     cursor = form.cleaned_data.get("cursor") if form.is_bound else None
-    rows = list((found.filter(id__lt=cursor) if cursor else found)[: PAGE + 1])
+    rows = transfer_page(request.organization.id, **criteria, before=cursor, limit=PAGE + 1)
     names = actor_names(row.actor for row in rows)
     context = {
         "form": form,
-        "filtered": any(form.criteria().values()),
+        "filtered": any(criteria.values()),
         "movements": [movement(row, names) for row in rows[:PAGE]],
         "next_cursor": rows[PAGE - 1].id if len(rows) > PAGE else None,
         "first": not cursor,

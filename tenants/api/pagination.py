@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -51,10 +52,22 @@ def paginate(request: Request, queryset: QuerySet[Row], order: Order = NEWEST) -
 
     A cursor is the last id that the caller has seen.
     """
+    cursor, limit = _asked(request)
+    rows, following = page_after(queryset, order=order, cursor=cursor, limit=limit)
+    return Page(rows, _encode(following) if following else None)
+
+
+def paginate_by(request: Request, fetch: Callable[[uuid.UUID | None, int], list[Row]]) -> Page[Row]:
+    """Return the page that `?limit=&cursor=` asks for of what `fetch` finds: at most so many rows behind a cursor."""
+    cursor, limit = _asked(request)
+    rows = fetch(cursor, limit + 1)
+    return Page(rows[:limit], _encode(rows[limit - 1].pk) if len(rows) > limit else None)
+
+
+def _asked(request: Request) -> tuple[uuid.UUID | None, int]:
     limit = _limit(request.query_params.get("limit"))
     cursor = request.query_params.get("cursor")
-    rows, following = page_after(queryset, order=order, cursor=None if cursor is None else _decode(cursor), limit=limit)
-    return Page(rows, _encode(following) if following else None)
+    return (None if cursor is None else _decode(cursor)), limit
 
 
 def _limit(text: str | None) -> int:

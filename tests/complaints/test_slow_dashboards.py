@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billing.queries.ledger import transfer_page
 from detection.models import ModelVersion
 from tenants.scope import organization_scope
 from tests.detection.conftest import version  # noqa: F401 a fixture
@@ -84,3 +85,14 @@ def test_the_list_of_calls_is_read_from_its_end() -> None:
         )
     assert not re.search(r"Sort +\(cost", plan)
     assert plan.count("Scan") == plan.count("Index Scan Backward") + plan.count("Index Only Scan Backward")
+
+
+def test_the_transfers_of_an_account_are_read_from_its_own_entries() -> None:
+    """new-api#7425: a filter on the log that reads all of it to find the few that fit."""
+    sub_token = make_spender()
+    with organization_scope(sub_token.organization_id), CaptureQueriesContext(connection) as queries:
+        assert len(transfer_page(sub_token.organization_id, account_id=sub_token.account_id, limit=26)) == 1
+        sql = queries.captured_queries[0]["sql"].replace("%", "%%")
+        plan = plan_of(sql, None)
+    assert "entry_by_account_and_transfer" in plan
+    assert not re.search(r"Sort +\(cost", plan)

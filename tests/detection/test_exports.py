@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.models import SubToken
+from billing.models import Entry, SubToken
 from billing.queries import exports as entry_exports
 from detection.models import Job, ModelVersion
 from detection.queries import exports
@@ -62,6 +62,19 @@ def test_every_entry_is_in_the_file_once_in_batches(sub_token: SubToken, monkeyp
     _head, *rows = entry_exports.entry_rows(sub_token.organization_id)
     assert sum(int(row[6].replace(".", "")) for row in rows) == 0, "all entries sum to zero"
     assert sum(row[2] == "capture" for row in rows) == 12
+
+
+def test_an_account_s_entries_are_in_the_file_once_in_batches(
+    sub_token: SubToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry_exports, "BATCH", 2)
+    organization_id, account_id = sub_token.organization_id, sub_token.account_id
+    _head, *rows = entry_exports.entry_rows(organization_id, account_id=account_id)
+    with organization_scope(organization_id):
+        entries = Entry.objects.filter(account_id=account_id).order_by("-transfer_id", "-id")
+        wanted = [(str(transfer), mtok) for transfer, mtok in entries.values_list("transfer_id", "amount_mtok")]
+    assert [(str(row[1]), int(row[6].replace(".", ""))) for row in rows] == wanted
+    assert len(wanted) == 7
 
 
 def test_the_api_streams_what_is_asked_for(sub_token: SubToken) -> None:

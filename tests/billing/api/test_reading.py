@@ -171,6 +171,28 @@ class TestTransfers:
         assert kinds(to=(timezone.now() - timedelta(hours=1)).isoformat()) == []
         assert kinds(**{"from": (timezone.now() - timedelta(hours=1)).isoformat()}) == ["allocation", "grant"]
 
+    def test_an_accounts_come_a_page_at_a_time_each_once(self, manager: ApiClient, rich: Organization) -> None:
+        """The allocation takes of two grants, so it has two entries in each account."""
+        make_grant(rich, 2_000, priority=10, now=timezone.now())
+        ours, other = made(manager, tokens=3), made(manager, tokens=1)
+        for number in range(4):
+            for one in (ours, other):
+                manager.post(f"/v1/sub_tokens/{one['id']}/reclaim", {"tokens": f"0.{number + 1}"})
+        account = str(account_of(rich, ours["id"]).id)
+        rows = body(manager.get("/v1/ledger/transfers", limit=200))["data"]
+        wanted = [row["id"] for row in rows if any(entry["account"]["id"] == account for entry in row["entries"])]
+        assert len(wanted) == 5
+        assert max(len(row["entries"]) for row in rows) == 4
+        for query in ({}, {"from": "2001-01-01T00:00:00Z"}, {"to": "2199-01-01T00:00:00Z"}):
+            found, cursor = [], {}
+            while cursor is not None:
+                page = body(manager.get("/v1/ledger/transfers", account=account, limit=2, **query, **cursor))
+                found += [row["id"] for row in page["data"]]
+                cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else None
+            assert found == wanted
+        reclaims = body(manager.get("/v1/ledger/transfers", account=account, kind="reclaim"))["data"]
+        assert [row["id"] for row in reclaims] == wanted[:4]
+
     @pytest.mark.parametrize("offset", ["-20:58", "+23:59", "-23:59", "+00:00:30", ""])
     def test_times_of_any_offset(self, manager: ApiClient, offset: str) -> None:
         query = {"from": f"2026-01-01T00:00:00{offset}", "to": f"2026-01-02T00:00:00{offset}"}
