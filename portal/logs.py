@@ -12,6 +12,8 @@ import structlog
 _SECRET_NAMES = re.compile(r"(?i)(authorization|x-auth-token|password|secret|api_?key|cookie|credential)")
 _SECRET_VALUES = (
     (re.compile(r"\b(tsk_|tsm_|whsec_|[sr]k_(?:live|test)_)([0-9A-Za-z]{4})[0-9A-Za-z+/=_\-]+"), r"\1\2…"),
+    # What lets a browser finish a payment at Stripe.
+    (re.compile(r"\b((?:pi|seti|cs|src)_[0-9A-Za-z_]+?_secret_)[0-9A-Za-z]+"), r"\1…"),
     (re.compile(r"(?i)\b(bearer )\S{8,}"), r"\1…"),
     (re.compile(r"(\w+://[^\s:/@]*:)[^\s@]+@"), r"\1…@"),
     # Links from mails: whoever has one first has the account.

@@ -23,6 +23,8 @@ SHOWN_LENGTH = 12
 _WHOLE_SECRET = re.compile(
     r"((?:ts[km]_|whsec_|[sr]k_(?:live|test)_)[0-9A-Za-z]{8}|\bTSC-[0-9A-Z]{5})[0-9A-Za-z+/=_\-]{8,}"
 )
+# What lets a browser finish a payment at Stripe.
+_CLIENT_SECRET = re.compile(r"\b((?:pi|seti|cs|src)_[0-9A-Za-z_]+?_secret_)[0-9A-Za-z]+")
 
 
 class SecretKind(StrEnum):
@@ -65,7 +67,7 @@ def without_secrets(value: Any) -> Any:
     What people type lands in names, reasons and headers; some day somebody pastes a secret there.
     """
     if isinstance(value, str):
-        return _WHOLE_SECRET.sub(r"\1…", value)
+        return _CLIENT_SECRET.sub(r"\1…", _WHOLE_SECRET.sub(r"\1…", value))
     if isinstance(value, dict):
         return {name: without_secrets(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -129,6 +129,8 @@ def payment_cancel(request: ConsoleRequest, payment_id: uuid.UUID) -> HttpRespon
 
 def _show(request: ConsoleRequest, form: TopUpForm, currency: str) -> HttpResponse:
     may_buy = Permission.BILLING_MANAGE in request.permissions
+    # A package needs none; its own form, as it is shown, does.
+    form.fields["tokens"].required = True
     with organization_scope(request.organization.id):
         context = {
             "form": form,

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "tr0ub4dor-and-3-more-words"
 STRIPE = "sk_live_" + "51HqLyjWDarjtT1zdp7dcAbCdEf"
 WEBHOOK = "whsec_" + "5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH"
-WRONG = "rk_test_" + "51HqLyjWDarjtT1zdp7dcWrOnG"
+WRONG = "sk_live_" + "51HqLyjWDarjtT1zdp7dcWrOnG"
 
 
 class Leak(Exception):
@@ -149,6 +149,7 @@ def test_what_is_cut_short() -> None:
         "b": 1,
         "c": None,
     }
+    assert without_secrets("x pi_1AbC_secret_dEf0 y") == "x pi_1AbC_secret_… y"
     for text in (STRIPE, WEBHOOK):
         assert text not in json.dumps(without_secrets(text))
     code = new_code()
