@@ -129,6 +129,10 @@ class PlanUnchanged(PlanError):
     """The organization is on this plan already, or nothing waits to be changed."""
 
 
+class PlanBusy(PlanError):
+    """Somebody else changes the plan just now."""
+
+
 class PoolMissing(LedgerError):
     """The team has no pool yet."""
 

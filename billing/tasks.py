@@ -8,6 +8,7 @@ from django.utils import timezone
 from billing.gateways.stripe import payments_enabled
 from billing.services import alerts, crossings, digests, reconciliation, stripe_events, unusual, webhooks
 from billing.services.expiring import warn_of_expiring_grants
+from billing.services.plan_rounds import keep_paid_plans
 from billing.services.reminders import remind_of_ends
 from billing.services.subscriptions import begin_due_periods, keep_ceilings
 from tenants.beside import Beside, stopping
@@ -21,6 +22,7 @@ _events = [
     for lane in range(LANES)
 ]
 _reconcile = Beside("reconcile-payments", lambda: reconciliation.reconcile_payments(now=timezone.now()))
+_paid_plans = Beside("paid-plans", lambda: keep_paid_plans(now=timezone.now()))
 _look = Beside("unusual-burn", lambda: unusual.notice_unusual_burn(now=timezone.now()))
 
 
@@ -97,3 +99,4 @@ def keep_plans() -> None:
     now = timezone.now()
     begin_due_periods(now=now)
     keep_ceilings(now=now)
+    _paid_plans.start()

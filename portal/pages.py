@@ -7,9 +7,11 @@ from portal.views.landing import landing
 from portal.views.mail import mail_detail, mail_html, mail_list
 from portal.views.organizations import organization_new
 from portal.views.overview import overview
+from portal.views.pricing import pricing
 
 urlpatterns = [
     path("", landing, name="landing"),
+    path("pricing/", pricing, name="pricing"),
     path("o/<slug:slug>/", overview, name="overview"),
     path("o/<slug:slug>/closing/", closing.closing, name="closing"),
     path("o/<slug:slug>/closing/request/", closing.closing_request, name="closing_request"),

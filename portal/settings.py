@@ -294,6 +294,9 @@ if STRIPE_SECRET_KEY:
 # Events of Stripe are kept this long.
 STRIPE_EVENTS_KEPT_DAYS = env.int("STRIPE_EVENTS_KEPT_DAYS", default=90)
 
+# A plan whose renewal could not be paid stays for so many days.
+PLAN_GRACE_DAYS = env.int("PLAN_GRACE_DAYS", default=7)
+
 # --- Files -----------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static"))

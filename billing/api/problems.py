@@ -84,6 +84,10 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem("conflict", str(error))
         case errors.CodeError():
             return _code_problem(error)
+        case errors.PlanUnknown():
+            return invalid("plan", str(error))
+        case errors.PlanNotForSale() | errors.PlanUnchanged() | errors.PlanBusy():
+            return Problem("conflict", str(error))
         case errors.PaymentUnknown():
             return Problem("not_found", "There is nothing here, or it is not yours to see.")
         case errors.TopUpInvalid():

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from billing.api.fields import NetworkField, TagsField, TokensField, TokensInput
 from billing.enums import OnExhausted, PriorityClass, SubTokenMode, SubTokenStatus
+from billing.queries.plans import longest_life_days
 from billing.queries.sub_tokens import SubTokenState
 from billing.services.sub_tokens import Policy
 from tenants.api.rotation import OldSecretAnswer
@@ -77,6 +78,9 @@ class LifeFields(StrictSerializer):
         """Refuse members that contradict each other."""
         if attrs.get("expires_at") and attrs.get("expires_in_days"):
             raise serializers.ValidationError({"expires_at": ["Give this or expires_in_days, not both."]})
+        days, longest = attrs.get("expires_in_days"), longest_life_days()
+        if days and days > longest:
+            raise serializers.ValidationError({"expires_in_days": [f"The plan allows at most {longest} days."]})
         return attrs
 
     def expiry(self, now: datetime) -> datetime | None:

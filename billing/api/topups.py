@@ -158,7 +158,7 @@ class TopUpListView(BillingView):
         payment = service.begin_top_up(
             organization_id=credential.organization_id,
             offer=_offer(body.validated_data),
-            buyer=_buyer(credential.organization_id, credential.actor),
+            buyer=buyer_of(credential.organization_id, credential.actor),
             idempotency_key=idempotency_key(request) or "",
             now=now,
         )
@@ -249,7 +249,7 @@ def _offer(asked: dict) -> Offer:
     return offer_of_amount(tokens_mtok=asked["tokens"], currency=asked["currency"])
 
 
-def _buyer(organization_id: uuid.UUID, actor: Actor) -> Buyer:
+def buyer_of(organization_id: uuid.UUID, actor: Actor) -> Buyer:
     """Return for whom a key buys: the receipt goes to the first of those who may buy."""
     with organization_scope(organization_id):
         people = billing_people_of(organization_id)

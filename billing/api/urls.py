@@ -16,6 +16,14 @@ from billing.api.forecast import ForecastView
 from billing.api.ledger import TransferListView
 from billing.api.limits import LimitListView, LimitView
 from billing.api.packages import PackageListView
+from billing.api.plans import (
+    BoostListView,
+    CancelPlanView,
+    PlanListView,
+    PlanPreviewView,
+    PlanView,
+    ResumePlanView,
+)
 from billing.api.pools import (
     SubTokenCeilingView,
     SubTokenMoveView,
@@ -70,6 +78,12 @@ urlpatterns = [
     path("ledger/transfers", TransferListView.as_view()),
     path("limits", LimitListView.as_view()),
     path("limits/<uuid:account_id>", LimitView.as_view()),
+    path("boosts", BoostListView.as_view()),
+    path("plan", PlanView.as_view()),
+    path("plan/cancel", CancelPlanView.as_view()),
+    path("plan/preview", PlanPreviewView.as_view()),
+    path("plan/resume", ResumePlanView.as_view()),
+    path("plans", PlanListView.as_view()),
     path("packages", PackageListView.as_view()),
     path("redeem", RedeemView.as_view()),
     path("sub_tokens", SubTokenListView.as_view()),

@@ -108,10 +108,17 @@ class Subscription(TenantModel):
     # A change that waits for its payment: nothing of it is in force.
     pending_plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     pending_invoice_id = models.CharField(max_length=100, blank=True, default="")
+    # Stripe's page on which a plan was last subscribed to.
+    pending_session_id = models.CharField(max_length=120, blank=True, default="")
     # Where the payment is completed (3-D Secure, another card).
     pending_url = models.CharField(max_length=2000, blank=True, default="")
     # An unpaid renewal: the plan stays until then.
     grace_ends_at = models.DateTimeField(null=True, blank=True)
+    # Numbers of the looks at Stripe (billing/services/plan_settling.py): the last that was taken, the last that counts.
+    asked_no = models.BigIntegerField(default=0)
+    applied_no = models.BigIntegerField(default=0)
+    # Somebody changes the plan at Stripe until then: one at a time.
+    changing_until = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

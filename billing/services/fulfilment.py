@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 
-from billing.enums import GrantSource, PaymentStatus
+from billing.enums import GrantSource, PaymentKind, PaymentStatus
 from billing.errors import PaymentUnknown
 from billing.gateways.stripe import checkout
 from billing.gateways.stripe.checkout import CheckoutSession
-from billing.models import BillingCustomer, Payment
+from billing.models import BillingCustomer, Grant, Payment
 from billing.pricing import MTOK_PER_TOKEN
+from billing.services.boosts import start_boost
 from billing.services.grants import issue_grant
 from tenants.actors import PLATFORM
 from tenants.models import Organization
@@ -130,18 +131,10 @@ def _describe(payment: Payment, session: CheckoutSession, now: datetime) -> None
 
 
 def _credit(payment: Payment, session: CheckoutSession, now: datetime) -> None:
-    expires_at = None if payment.valid_days is None else now + timedelta(days=payment.valid_days)
-    payment.grant = issue_grant(
-        organization_id=payment.organization_id,
-        tokens_mtok=payment.tokens_mtok,
-        source=GrantSource.PURCHASE,
-        idempotency_key=f"payment:{payment.id}",
-        expires_at=expires_at,
-        reason=payment.label,
-        reference=str(payment.id),
-        actor=payment.created_by,
-        now=now,
-    )
+    if payment.kind == PaymentKind.BOOST:
+        start_boost(payment, now=now)
+    else:
+        payment.grant = _grant(payment, now)
     waited = payment.status != PaymentStatus.OPEN
     payment.status, payment.paid_at, payment.updated_at = PaymentStatus.PAID, now, now
     payment.tax_minor, payment.checkout_url = session.tax_minor, ""
@@ -159,6 +152,20 @@ def _credit(payment: Payment, session: CheckoutSession, now: datetime) -> None:
     # Who pays by card is told by the page and by Stripe's receipt; who waited for a bank is on no page any more.
     if waited:
         _tell("payment_paid", payment, now)
+
+
+def _grant(payment: Payment, now: datetime) -> Grant:
+    return issue_grant(
+        organization_id=payment.organization_id,
+        tokens_mtok=payment.tokens_mtok,
+        source=GrantSource.PURCHASE,
+        idempotency_key=f"payment:{payment.id}",
+        expires_at=None if payment.valid_days is None else now + timedelta(days=payment.valid_days),
+        reason=payment.label,
+        reference=str(payment.id),
+        actor=payment.created_by,
+        now=now,
+    )
 
 
 def _note(payment: Payment, session: CheckoutSession, now: datetime) -> None:

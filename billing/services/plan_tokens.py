@@ -29,7 +29,7 @@ def give_plan_tokens(
     makes one caller wait for another; then the wallet and the issued account. Needs the organization's scope.
     """
     with transaction.atomic():
-        Subscription.objects.select_for_update(of=("self",)).get(id=subscription.id)
+        Subscription.objects.select_for_update().get(id=subscription.id)
         earlier = PlanPeriod.objects.filter(organization_id=subscription.organization_id, key=key).first()
         if earlier is not None:
             return earlier

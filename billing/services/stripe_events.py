@@ -23,9 +23,11 @@ from psycopg.types.json import Jsonb
 from billing.enums import EventStatus
 from billing.errors import PaymentError
 from billing.gateways.stripe import checkout
-from billing.gateways.stripe.client import livemode, payments_enabled
+from billing.gateways.stripe.client import livemode, payments_enabled, reference
 from billing.gateways.stripe.events import IncomingEvent, read_payload, without_client_secrets
+from billing.gateways.stripe.invoices import subscription_of
 from billing.models import StripeEvent
+from billing.services import plan_settling
 from billing.services.fulfilment import settle
 from tenants.actors import Actor
 from tenants.identifiers import new_id
@@ -70,9 +72,29 @@ def _paid_session(event: IncomingEvent) -> Effect | None:
     return lambda now: settle(session=session, now=now)
 
 
+def _plan_session(event: IncomingEvent) -> Effect | None:
+    return _plan_of(reference(event.payload["data"]["object"].get("subscription")))
+
+
+def _subscription(event: IncomingEvent) -> Effect | None:
+    return _plan_of(reference(event.payload["data"]["object"]))
+
+
+def _invoice(event: IncomingEvent) -> Effect | None:
+    return _plan_of(subscription_of(event.payload["data"]["object"]))
+
+
+def _plan_of(subscription_id: str) -> Effect | None:
+    if not subscription_id:
+        return None
+    seen = plan_settling.look(subscription_id)
+    return lambda now: plan_settling.settle(seen, now=now)
+
+
 # A session's mode -> what is made of news about it.
 BY_MODE: Mapping[str, Handler] = {
     "payment": _paid_session,
+    "subscription": _plan_session,
 }
 # An event's type -> what is made of it. A handler asks Stripe for the present state of the object: what the event says
 # may be days old. It runs outside of any transaction; the effect that it returns runs inside of one.
@@ -81,6 +103,16 @@ HANDLERS: Mapping[str, Handler] = {
     "checkout.session.async_payment_succeeded": _checkout_session,
     "checkout.session.async_payment_failed": _checkout_session,
     "checkout.session.expired": _checkout_session,
+    "customer.subscription.created": _subscription,
+    "customer.subscription.updated": _subscription,
+    "customer.subscription.deleted": _subscription,
+    "customer.subscription.pending_update_applied": _subscription,
+    "customer.subscription.pending_update_expired": _subscription,
+    "invoice.paid": _invoice,
+    "invoice.payment_failed": _invoice,
+    "invoice.payment_action_required": _invoice,
+    "invoice.voided": _invoice,
+    "invoice.marked_uncollectible": _invoice,
 }
 
 

@@ -10,7 +10,7 @@ import structlog
 from django.db import connection, transaction
 
 from billing.enums import SubscriptionStatus
-from billing.errors import PlanUnchanged, ReasonMissing
+from billing.errors import PlanNotForSale, PlanUnchanged, ReasonMissing
 from billing.models import Plan, PlanPeriod, Subscription
 from billing.periods import month_around, months_after
 from billing.queries.credentials import forget_credentials
@@ -51,9 +51,11 @@ def begin_subscription(*, organization_id: uuid.UUID, plan: Plan | None = None, 
 
 
 def locked_subscription(organization_id: uuid.UUID) -> Subscription:
-    """Lock an organization's plan until the transaction ends, and return it fresh. Comes before all accounts' locks."""
-    locked = Subscription.objects.select_related("plan", "next_plan", "pending_plan").select_for_update(of=("self",))
-    return locked.get(organization_id=organization_id)
+    """Lock an organization's plan until the transaction ends, and return it fresh. Comes before all accounts' locks.
+
+    Without a join: PostgreSQL would look for the plan of before with the row of after, and find neither.
+    """
+    return Subscription.objects.select_for_update().get(organization_id=organization_id)
 
 
 def enter_plan(
@@ -87,7 +89,8 @@ def enter_plan(
 def give_plan(*, organization_id: uuid.UUID, plan_key: str, reason: str, actor: Actor, now: datetime) -> Subscription:
     """Put an organization on a plan by hand, as staff do: at once, with the plan's Tokens of a month that begins now.
 
-    Opens its own scope. Raises PlanUnknown, PlanUnchanged, ReasonMissing.
+    Opens its own scope. Raises PlanUnknown, PlanUnchanged, ReasonMissing, PlanNotForSale (a
+    subscription is paid: `plan_orders.end_paid_plan` first).
     """
     if not reason.strip():
         raise ReasonMissing("A plan is given by hand for a reason.")
@@ -95,6 +98,8 @@ def give_plan(*, organization_id: uuid.UUID, plan_key: str, reason: str, actor: 
         plan, subscription = find_plan(plan_key), locked_subscription(organization_id)
         if subscription.plan_id == plan.id:
             raise PlanUnchanged("The organization is on this plan already.")
+        if subscription.stripe_id is not None:
+            raise PlanNotForSale("The organization pays for its plan: end that first.")
         enter_plan(
             subscription,
             plan,

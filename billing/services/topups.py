@@ -47,9 +47,20 @@ def begin_top_up(
     """
     with organization_scope(organization_id):
         payment = _find_or_write(organization_id, offer, buyer, idempotency_key, now)
-        slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
+    return open_page(payment, description=f"{_tokens(payment.tokens_mtok)} · Tokensight", buyer=buyer, now=now)
+
+
+def open_page(payment: Payment, *, description: str, buyer: Buyer, now: datetime) -> Payment:
+    """Open Stripe's page for a payment that has none yet, and return the payment.
+
+    Opens scopes of its own and asks Stripe between them: call it outside of a transaction. Raises what the gateway
+    does; then the same may be tried again.
+    """
     if payment.checkout_session_id or payment.status != PaymentStatus.OPEN:
         return payment
+    organization_id = payment.organization_id
+    with organization_scope(organization_id):
+        slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
     customer_id = ensure_customer(organization_id=organization_id, email=buyer.email, language=buyer.language, now=now)
     page = f"{settings.BASE_URL}/o/{slug}/billing/payments/{payment.id}/"
     session = checkout.open_payment_session(
@@ -57,7 +68,7 @@ def begin_top_up(
         organization_id=organization_id,
         customer_id=customer_id,
         name=payment.label or _tokens(payment.tokens_mtok),
-        description=f"{_tokens(payment.tokens_mtok)} · Tokensight",
+        description=description,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         language=buyer.language,

@@ -21,6 +21,7 @@ from billing.errors import PaymentError
 from billing.gateways.stripe import customers as gateway
 from billing.models import BillingCustomer
 from billing.queries.payments import payment_rows
+from billing.views import plan
 from billing.views.home import sections
 from billing.views.leaving import leave_for
 from tenants.permissions import Permission
@@ -47,6 +48,7 @@ class HomeSection:
 # In the order in which they are shown.
 SECTIONS = (
     HomeSection("tokens", P.GRANTS_VIEW, sections.tokens),
+    HomeSection("plan", P.GRANTS_VIEW, plan.section),
     HomeSection("payments", P.BILLING_MANAGE, sections.paid),
     HomeSection("grants", P.GRANTS_VIEW, sections.granted),
     HomeSection("methods", P.BILLING_MANAGE, sections.methods),

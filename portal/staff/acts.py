@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from billing.errors import PlanUnchanged
+from billing.errors import PaymentError, PlanError, PlanUnchanged
 from billing.models import Debt, Hold, Payment, Transfer, WebhookDelivery
 from billing.queries.balances import organization_balance
 from billing.queries.debts import owed_mtok
@@ -24,6 +24,7 @@ from billing.services.corrections import reverse_transfer
 from billing.services.debts import forgive
 from billing.services.fulfilment import fulfil
 from billing.services.grants import give_tokens
+from billing.services.plan_orders import end_paid_plan
 from billing.services.subscriptions import give_plan
 from billing.services.webhooks import resend
 from billing.views.plan_words import plan_differences
@@ -192,15 +193,20 @@ class ChangePlan(Act):
         if plan.monthly_mtok:
             given = {"tokens": token_number(plan.monthly_mtok)}
             lines.append(_("It gets %(tokens)s Tokens now, which expire in a month.") % given)
+        if found.stripe_id:
+            lines.append(_("The subscription that is paid ends at once at Stripe; nothing of it is given back."))
         if found.plan_id == plan.id:
             lines = [_("It is on this plan already: nothing happens.")]
         return lines
 
     def do(self, form: ReasonForm, doing: Doing) -> str:
         try:
+            end_paid_plan(organization_id=doing.organization_id, now=doing.now)
             given = give_plan(plan_key=form.cleaned_data["plan"], **doing.facts)
         except PlanUnchanged:
             return _("It is on this plan already: nothing happens.")
+        except (PlanError, PaymentError) as error:
+            return _("Nothing was changed: %(why)s") % {"why": error}
         return _("%(name)s is on the plan %(plan)s.") % {"name": self.organization, "plan": given.plan}
 
 

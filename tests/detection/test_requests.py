@@ -289,7 +289,8 @@ def test_the_clock_of_fair_share(caller: Caller, outsider: Caller) -> None:
         order = list(
             Job.objects.order_by("priority_class", "virtual_finish", "id").values_list("sub_token", "virtual_finish")
         )
-    assert [finish for _, finish in order] == [700.0, 700.0, 1400.0, 2100.0]
+    # Their plan's weight is 8.
+    assert [finish for _, finish in order] == [700 / 8, 700 / 8, 1400 / 8, 2100 / 8]
     assert outsider.sub_token.id in {owner for owner, _ in order[:2]}
 
 

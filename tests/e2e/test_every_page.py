@@ -13,7 +13,15 @@ from playwright.sync_api import Browser, expect
 from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in
 from tests.e2e.stack import Stack
 
-PUBLIC = ["/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/dev/mail/"]
+PUBLIC = [
+    "/",
+    "/pricing/",
+    "/pricing/?currency=USD",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+    "/dev/mail/",
+]
 CONSOLE = [
     "/",
     "/playground/",
@@ -26,6 +34,7 @@ CONSOLE = [
     "/billing/",
     "/billing/top-up/",
     "/billing/redeem/",
+    "/billing/plan/",
     "/ledger/",
     "/usage/",
     "/usage/?by=sub_token",

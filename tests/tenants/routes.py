@@ -23,6 +23,7 @@ STAFF = "staff/"
 # Routes that show nothing of any organization, and why.
 OPEN = {
     "": "the front page",
+    "pricing/": "what is sold, to everybody",
     "i18n/setlang/": "chooses a language",
     "healthz": "says that the process lives",
     "readyz": "says that the parts are there",

@@ -40,6 +40,7 @@ EXCEPTIONS = {
     "billing.views.sub_token_life.sub_tokens_lookup": "changes nothing: whose secret is this?",
     "billing.api.sub_token_life.LookupView.post": "changes nothing: whose secret is this?",
     "billing.services.withdrawals.withdraw": "the ledger's own journal; corrections and refunds record it",
+    "billing.api.plans.PlanPreviewView.post": "changes nothing",
     "detection.api.detect.DetectView.post": "a call: the log of calls has it",
     "detection.api.detect.EstimateView.post": "changes nothing",
     "billing.views.billing_home.billing_details": "leads to Stripe's page; what is changed there is kept there",
