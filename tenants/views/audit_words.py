@@ -87,7 +87,7 @@ ACTIONS: dict[str, Promise] = {
     "pool.rearranged": _("Shared a pool's Tokens out anew"),
     "pool.split": _("Split a pool's Tokens into sub-tokens"),
     "pool.ended": _("Ended a team's pool and took its Tokens back"),
-    "limits.set": _("Set limits"),
+    "limits.set": _("Set the limits"),
     "call.cancelled": _("Took a call back"),
     "sub_token.created": _("Made a sub-token"),
     "sub_token.allocated": _("Gave a sub-token Tokens"),
