@@ -69,6 +69,8 @@ def _read(request: HttpRequest, limit: int) -> bytes:
         raise Problem("invalid_request", "The body could not be read to its end.") from None
     if len(body) > limit:
         raise too_many_bytes()
+    if getattr(request.META["wsgi.input"], "late", False):
+        raise Problem("invalid_request", "The body came too slowly. Nothing was charged.")
     if length is not None and len(body) < length:
         raise Problem("invalid_request", "The body ended before its Content-Length.")
     return body
