@@ -320,7 +320,7 @@ STORAGES = {
 MAX_IMAGE_BYTES = env.int("MAX_IMAGE_BYTES", default=20_000_000)
 MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=50_000_000)
 # Beyond a grace, a body must come this fast on average; who sends slower is refused, and keeps no thread from others.
-UPLOAD_GRACE_SECONDS = env.float("UPLOAD_GRACE_SECONDS", default=10.0)
+UPLOAD_GRACE_SECONDS = env.float("UPLOAD_GRACE_SECONDS", default=5.0)
 UPLOAD_BYTES_PER_SECOND = env.int("UPLOAD_BYTES_PER_SECOND", default=50_000)
 FILE_UPLOAD_HANDLERS = [
     "portal.uploads.BoundedUpload",
