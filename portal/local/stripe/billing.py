@@ -113,6 +113,8 @@ def update(world: World, params: Json, subscription: str) -> Json:
     if "items" not in params and anchor != "now":
         world.emit("customer.subscription.updated", found, previous)
         return found
+    if found["pending_update"]:
+        invoices.void_invoice(world, world.get("invoice", found["latest_invoice"]))
     behavior = params.get("proration_behavior") or "create_prorations"
     at = params.get("proration_date") or now
     items, added, anew = change_of(world, found, params.get("items") or [], behavior, at, anchor)
@@ -122,7 +124,8 @@ def update(world: World, params: Json, subscription: str) -> Json:
     waits = payment == "pending_if_incomplete" and bills and bool(added)
     if waits:
         world.secret(found["id"])["pending_items"] = items
-        waiting = {"expires_at": now + PENDING_SECONDS, "subscription_items": copy.deepcopy(items)}
+        until = min(now + PENDING_SECONDS, subscriptions.items_of(found)[0]["current_period_end"])
+        waiting = {"expires_at": until, "subscription_items": copy.deepcopy(items)}
         found["pending_update"] = shapes.fill(waiting, stripe_types.inside("subscription", "PendingUpdate"))
     else:
         previous["items"] = copy.deepcopy(found["items"])
@@ -208,7 +211,6 @@ def preview(world: World, params: Json) -> Json:
         found, reason = _lines_to_come(world, subscription, details)
     else:
         customer = world.get("customer", params.get("customer", ""), "customer")
-        before = world.checkpoint()
         subscription = subscriptions.new_subscription(
             world,
             customer["id"],
@@ -218,8 +220,7 @@ def preview(world: World, params: Json) -> Json:
         )
         items = subscriptions.items_of(subscription)
         found, reason = subscriptions.whole_lines(world, items), "subscription_create"
-        world.restore(before)
-        customer = world.get("customer", customer["id"])
+        world.remove("subscription", subscription["id"])
     tax = params.get("automatic_tax") or subscription["automatic_tax"]
     invoice = invoices.compose(
         world,

@@ -131,7 +131,7 @@ def state(world: World, deliveries: Deliveries, data: Json, name: str) -> Json:
     return {
         "account": ACCOUNT,
         "api_version": API_VERSION,
-        "objects": {kind: len(found) for kind, found in world.objects.items()},
+        "objects": {kind: len(found) for kind, found in world.objects.items() if found},
         "deliveries": deliveries.waiting,
         "endpoints": list(world.endpoints),
     }
@@ -139,6 +139,8 @@ def state(world: World, deliveries: Deliveries, data: Json, name: str) -> Json:
 
 def do_due(world: World) -> None:
     """Settle the bank debits whose time has come, where people and not tests use the stand-in."""
+    for subscription in world.all("subscription"):
+        subscriptions.expire_pending(world, subscription)
     if world.settle_seconds is None:
         return
     for intent in world.all("payment_intent", status="processing"):

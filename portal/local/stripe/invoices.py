@@ -214,6 +214,19 @@ def settle_invoice(world: World, invoice: Json) -> None:
         follow(world, invoice)
 
 
+def void_invoice(world: World, invoice: Json) -> None:
+    """Let an open invoice never be paid; its intent is cancelled with it."""
+    invoice.update(status="void", auto_advance=False, next_payment_attempt=None)
+    invoice["status_transitions"]["voided_at"] = world.now(invoice["customer"])
+    if kept := world.secret(invoice["id"]).get("intent"):
+        intent = world.get("payment_intent", kept)
+        if intent["status"].startswith("requires_"):
+            payments.cancel(world, {"cancellation_reason": "void_invoice"}, kept)
+    world.emit("invoice.voided", invoice)
+    for follow in FOLLOWERS:
+        follow(world, invoice)
+
+
 def _failed(world: World, invoice: Json) -> None:
     tries = invoice["attempt_count"]
     again = invoice["billing_reason"] == "subscription_cycle" and tries <= len(RETRY_DAYS)
@@ -312,9 +325,7 @@ def void(world: World, params: Json, invoice: str) -> Json:
     found = world.get("invoice", invoice)
     if found["status"] not in ("open", "uncollectible"):
         raise invalid("You can only void an open or uncollectible invoice.", None, "invoice")
-    found.update(status="void", auto_advance=False, next_payment_attempt=None)
-    found["status_transitions"]["voided_at"] = world.now(found["customer"])
-    world.emit("invoice.voided", found)
+    void_invoice(world, found)
     return found
 
 

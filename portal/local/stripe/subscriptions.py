@@ -197,6 +197,8 @@ def follow_invoice(world: World, invoice: Json) -> None:
         set_status(world, subscription, "active")
     elif invoice["status"] == "paid" and subscription["pending_update"] and latest:
         apply_pending(world, subscription)
+    elif invoice["status"] == "void" and subscription["pending_update"] and latest:
+        drop_pending(world, subscription)
     elif invoice["status"] == "open" and before == "active" and latest and not subscription["pending_update"]:
         set_status(world, subscription, "past_due")
     elif before == "past_due" and invoice["attempt_count"] > len(invoices.RETRY_DAYS):
@@ -224,6 +226,22 @@ def apply_pending(world: World, subscription: Json) -> None:
     world.emit("customer.subscription.updated", subscription, previous)
 
 
+def drop_pending(world: World, subscription: Json) -> None:
+    """Forget the change that waited for its payment."""
+    world.secret(subscription["id"]).pop("pending_items", None)
+    previous, subscription["pending_update"] = {"pending_update": subscription["pending_update"]}, None
+    world.changed = True
+    world.emit("customer.subscription.updated", subscription, previous)
+
+
+def expire_pending(world: World, subscription: Json) -> None:
+    """Void the invoice of a change that waited for too long, which drops the change."""
+    pending = subscription["pending_update"]
+    if pending and world.now(subscription["customer"]) >= pending["expires_at"]:
+        invoices.void_invoice(world, world.get("invoice", subscription["latest_invoice"]))
+        world.emit("customer.subscription.pending_update_expired", subscription)
+
+
 def end(world: World, subscription: Json, reason: str) -> None:
     """End a subscription now."""
     moment = world.now(subscription["customer"])
@@ -244,6 +262,7 @@ def renew(world: World, subscription: Json) -> None:
         raise invalid(f"A subscription that is {subscription['status']} has no next period.")
     items = items_of(subscription)
     world.advance_to(subscription["customer"], max(item["current_period_end"] for item in items))
+    expire_pending(world, subscription)
     if subscription["cancel_at_period_end"]:
         end(world, subscription, "cancellation_requested")
         return

@@ -216,6 +216,39 @@ def test_a_refused_change_changes_nothing(
     assert (paid.pending_update, paid["items"].data[0].price.id) == (None, advanced.id)
 
 
+@pytest.mark.parametrize("ends", ["voided", "expired"])
+def test_a_change_that_is_never_paid_is_dropped(
+    standin: StandIn,
+    client: stripe.StripeClient,
+    customer: stripe.Customer,
+    basic: stripe.Price,
+    advanced: stripe.Price,
+    ends: str,
+) -> None:
+    save_card(client, customer)
+    subscription = subscribe(client, customer, basic)
+    save_card(client, customer, "pm_card_chargeCustomerFail")
+    waiting = client.v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": subscription["items"].data[0].id, "price": advanced.id}],
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "pending_if_incomplete",
+        },
+    )
+    save_card(client, customer)
+    if ends == "voided":
+        client.v1.invoices.void_invoice(waiting.latest_invoice)
+    else:
+        standin.control(f"subscriptions/{subscription.id}/renew")
+        assert len(standin.events("customer.subscription.pending_update_expired")) == 1
+    after = client.v1.subscriptions.retrieve(subscription.id)
+    assert (after.status, after.pending_update, after["items"].data[0].price.id) == ("active", None, basic.id)
+    assert client.v1.invoices.retrieve(waiting.latest_invoice).status == "void"
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.invoices.pay(waiting.latest_invoice)
+
+
 @pytest.mark.parametrize("behavior", ["allow_incomplete", "error_if_incomplete"])
 def test_a_declined_first_payment(
     standin: StandIn, client: stripe.StripeClient, customer: stripe.Customer, basic: stripe.Price, behavior: str
