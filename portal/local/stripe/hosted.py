@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 from django.template import Context, Engine
-from fpdf import FPDF
 
 from portal.local.stripe import checkout, invoices, methods, payments, portal, setups
 from portal.local.stripe.cards import CARDS
@@ -318,6 +317,8 @@ def pay_invoice(world: World, identifier: str, typed: dict[str, str]) -> web.Res
 
 def invoice_pdf(world: World, identifier: str, typed: dict[str, str]) -> web.Response:
     """Return an invoice as a PDF."""
+    from fpdf import FPDF  # noqa: PLC0415 a second of every start, for what is seldom asked for
+
     invoice = world.get("invoice", identifier)
     currency = invoice["currency"]
     document = FPDF()
