@@ -121,10 +121,15 @@ class StandIn:
     # --- Events without a server ---
     def events(self, *kinds: str) -> list[dict[str, Any]]:
         """Return the events so far, oldest first, of these types or of all."""
-        answer = self.http.get(
-            "/v1/events", params={"limit": 100}, headers={"Authorization": f"Bearer {SECRET_KEY}"}
-        ).json()
-        return [event for event in reversed(answer["data"]) if not kinds or event["type"] in kinds]
+        found: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"limit": 100}
+        more = True
+        while more:
+            headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+            answer = self.http.get("/v1/events", params=params, headers=headers).json()
+            found += answer["data"]
+            more, params["starting_after"] = answer["has_more"], found[-1]["id"] if found else ""
+        return [event for event in reversed(found) if not kinds or event["type"] in kinds]
 
 
 def signed(event: dict[str, Any], *, secret: str = WEBHOOK_SECRET, at: float | None = None) -> tuple[bytes, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,13 +26,15 @@ def _control(
     act: Control, world: web.AppKey[World], deliveries: web.AppKey[Deliveries]
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
-        data: Any = await request.json() if request.can_read_body else {}
         try:
+            data: Any = json.loads(await request.text() or "{}")
             if not isinstance(data, dict):
                 raise invalid("Give a JSON object.")
             answered = act(request.app[world], request.app[deliveries], data, request.match_info.get("id", ""))
         except StripeError as error:
             return web.json_response(error.body("req_control"), status=error.status)
+        except ValueError:
+            return web.json_response(invalid("Give a JSON object.").body("req_control"), status=400)
         request.app[world].changed = True
         return web.json_response(answered)
 

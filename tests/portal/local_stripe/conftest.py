@@ -37,7 +37,7 @@ LISTS = (
 def told(standin: StandIn, path: str, **params: Any) -> Any:
     """Return an answer of the API as it came."""
     headers = {"Authorization": f"Bearer {SECRET_KEY}"}
-    answer = standin.http.get(f"/v1/{path}", params={"limit": 100, **params}, headers=headers)
+    answer = standin.http.get(f"/v1/{path}", params=params, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -48,7 +48,7 @@ def client(standin: StandIn) -> Iterator[stripe.StripeClient]:
     yield standin.client()
     standin.control("away", requests=0)
     for path in LISTS:
-        assert differences(told(standin, path)) == [], path
+        assert differences(told(standin, path, limit=100)) == [], path
     for event in standin.events():
         assert differences(event["data"]["object"]) == [], event["type"]
 

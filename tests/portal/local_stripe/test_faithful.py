@@ -13,6 +13,7 @@ from portal.local.stripe import types
 from portal.local.stripe.app import ROUTES
 from portal.local.stripe.routes import Route
 from portal.local.stripe.world import API_VERSION
+from tests.portal.local_stripe.conftest import told
 from tests.portal.local_stripe.faithful import differences
 from tests.stripe_standin import SECRET_KEY, StandIn
 
@@ -49,8 +50,31 @@ def made(standin: StandIn, client: stripe.StripeClient) -> dict[str, Any]:
     return answer
 
 
+def test_what_no_event_and_no_list_shows_has_the_shape_too(
+    standin: StandIn, client: stripe.StripeClient, customer: stripe.Customer
+) -> None:
+    method = client.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    client.v1.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": "DE123456789"})
+    item = {"price_data": {"currency": "cny", "unit_amount": 990, "product_data": {"name": "Pack"}}, "quantity": 2}
+    asked = {"mode": "payment", "customer": customer.id, "success_url": "http://localhost:1/", "line_items": [item]}
+    session = client.v1.checkout.sessions.create(asked)
+    standin.pay(session.url)
+    for path, params in (
+        (f"payment_methods/{method.id}", {}),
+        (f"customers/{customer.id}", {"expand[0]": "tax_ids", "expand[1]": "invoice_settings.default_payment_method"}),
+        (f"customers/{customer.id}/payment_methods", {}),
+        (f"customers/{customer.id}/tax_ids", {}),
+        (f"checkout/sessions/{session.id}", {"expand[0]": "line_items", "expand[1]": "payment_intent.latest_charge"}),
+        (f"checkout/sessions/{session.id}/line_items", {}),
+    ):
+        assert differences(told(standin, path, **params)) == [], path
+    headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+    portal = standin.http.post("/v1/billing_portal/sessions", data={"customer": customer.id}, headers=headers).json()
+    assert differences(portal) == []
+
+
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "said"),
     [
         ({"favourite": "red"}, "customer.favourite: Stripe has no such attribute"),
         ({"created": "today"}, "customer.created: 'today' is no <class 'int'>"),
@@ -60,9 +84,9 @@ def made(standin: StandIn, client: stripe.StripeClient) -> dict[str, Any]:
         ({"invoice_settings": {"footer": 7}}, "customer.invoice_settings.footer: 7 is no <class 'str'>"),
     ],
 )
-def test_a_drift_would_be_seen(made: dict[str, Any], change: dict[str, Any], told: str) -> None:
+def test_a_drift_would_be_seen(made: dict[str, Any], change: dict[str, Any], said: str) -> None:
     (found,) = differences({**copy.deepcopy(made), **change})
-    assert found.startswith(told)
+    assert found.startswith(said)
 
 
 def test_a_missing_attribute_would_be_seen(made: dict[str, Any]) -> None:

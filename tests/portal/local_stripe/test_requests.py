@@ -115,6 +115,12 @@ def test_lists_are_walked_page_by_page_newest_first(client: stripe.StripeClient)
     ]
 
 
+def test_a_control_that_is_no_json_is_told(standin: StandIn) -> None:
+    for body in ("{", "[]"):
+        answer = standin.http.post("/_config/away", content=body)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (400, "Give a JSON object.")
+
+
 def test_metadata_is_merged_and_an_empty_value_takes_its_key_away(client: stripe.StripeClient) -> None:
     made = client.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
     changed = client.v1.customers.update(made.id, {"metadata": {"a": "", "c": "3"}})
