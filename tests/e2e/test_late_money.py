@@ -1,4 +1,4 @@
-"""A payment whose money arrives later: with nothing but `make run`, its Tokens come when the stand-in's bank has paid."""
+"""A payment whose money arrives later: with nothing but `make run`, its Tokens come when the bank has paid."""
 
 from __future__ import annotations
 
