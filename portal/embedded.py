@@ -38,6 +38,8 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "synchronous_commit": "on",
     "jit": "off",
+    # Many small queries at a time: a second process for one of them starts later than the first is done.
+    "max_parallel_workers_per_gather": "0",
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "log_checkpoints": "off",

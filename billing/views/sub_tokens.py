@@ -237,8 +237,7 @@ def _usage_chart(organization_id: uuid.UUID, token: SubToken) -> dict[str, Any]:
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     burned = {
         row.day: row.captured_mtok
-        for row in daily_burn(organization_id, first_day=days[0], last_day=days[-1])
-        if row.account_id == token.account_id
+        for row in daily_burn(organization_id, first_day=days[0], last_day=days[-1], account_id=token.account_id)
     }
     total = sum(burned.values())
     return {
