@@ -132,6 +132,30 @@ class PeriodReason(models.TextChoices):
     UPGRADE = "upgrade", _("An upgrade")
 
 
+class AutoTopUpStatus(models.TextChoices):
+    """How an automatic top-up is. All but off and stopped go on by themselves, or once somebody has confirmed."""
+
+    OFF = "off", _("Off")
+    ON = "on", _("On")
+    WAITING = "waiting", _("Waiting for the bank")
+    CONFIRM = "confirm", _("Needs your confirmation")
+    DECLINED = "declined", _("Declined, tried again later")
+    CEILING = "ceiling", _("Waiting for the next month")
+    STOPPED = "stopped", _("Stopped")
+
+
+class StopReason(models.TextChoices):
+    """Why an automatic top-up stopped, until a person lets it go on."""
+
+    NONE = "", ""
+    VELOCITY = "velocity", _("More payments in a short time than you allow")
+    DECLINED = "declined", _("The card was declined again and again")
+    UNCONFIRMED = "unconfirmed", _("A payment was not confirmed in time")
+    NO_CARD = "no_card", _("There is no saved card any more")
+    NO_OFFER = "no_offer", _("What was to be bought is no longer on sale")
+    REFUSED = "refused", _("The payment could not be made")
+
+
 class CodeBenefit(models.TextChoices):
     """What a code is worth: the first at once, the others with a purchase."""
 

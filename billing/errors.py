@@ -335,6 +335,18 @@ class PaymentClosed(PaymentError):
     """The payment is over: it can be neither continued nor cancelled."""
 
 
+class AutoTopUpInvalid(PaymentError):
+    """An automatic top-up cannot be set up like this; `field` says which part is wrong, `str(error)` how."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class CardUnknown(PaymentError):
+    """There is no such saved card of this organization."""
+
+
 class SignatureInvalid(PaymentError):
     """What came in is not signed by Stripe, or was signed too long ago."""
 

@@ -6,7 +6,9 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.gateways.stripe import payments_enabled
-from billing.services import alerts, crossings, digests, reconciliation, stripe_events, unusual, webhooks
+from billing.services import alerts, auto_top_ups, crossings, digests, reconciliation, stripe_events, unusual, webhooks
+from billing.services.code_guesses import forget_guesses
+from billing.services.code_purchases import release_forgotten
 from billing.services.expiring import warn_of_expiring_grants
 from billing.services.plan_rounds import keep_paid_plans
 from billing.services.reminders import remind_of_ends
@@ -23,6 +25,7 @@ _events = [
 ]
 _reconcile = Beside("reconcile-payments", lambda: reconciliation.reconcile_payments(now=timezone.now()))
 _paid_plans = Beside("paid-plans", lambda: keep_paid_plans(now=timezone.now()))
+_charging = Beside("auto-top-ups", lambda: auto_top_ups.run_auto_top_ups(stop=stopping.is_set))
 _look = Beside("unusual-burn", lambda: unusual.notice_unusual_burn(now=timezone.now()))
 
 
@@ -78,6 +81,20 @@ def send_digests() -> None:
 def notice_unusual_burn() -> None:
     """Every few minutes: look for unusual burn, beside the scheduler."""
     _look.start()
+
+
+@shared_task(name="billing.run_auto_top_ups")
+def run_automatic_top_ups() -> None:
+    """Every two seconds: charge what spending has made due, beside the scheduler, because Stripe is waited for."""
+    if auto_top_ups.is_auto_top_up_due(timezone.now()):
+        _charging.start()
+
+
+@shared_task(name="billing.sweep_codes")
+def sweep_codes() -> None:
+    """Every ten minutes: free the codes of payments that nobody could pay, and forget old guesses."""
+    release_forgotten(now=timezone.now())
+    forget_guesses(now=timezone.now())
 
 
 @shared_task(name="billing.forget_alerts")

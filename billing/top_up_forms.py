@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.code_forms import CodeField
 from billing.enums import Currency
 from billing.errors import TopUpInvalid
 from billing.pricing import MTOK_PER_TOKEN
@@ -16,7 +17,10 @@ from billing.queries.top_ups import MOST_MINOR, Offer, offer_of_amount, offer_of
 
 
 class TopUpForm(forms.Form):
-    """A package, or a free amount in a currency. `key` makes a form that is sent twice one payment."""
+    """A package, or a free amount in a currency, with a code or without.
+
+    `key` makes a form that is sent twice one payment.
+    """
 
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
     package = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -27,6 +31,11 @@ class TopUpForm(forms.Form):
         min_value=1,
         max_value=10**12,
         widget=forms.NumberInput(attrs={"inputmode": "numeric", "step": "1"}),
+    )
+    code = CodeField(
+        label=gettext_lazy("Promotion code"),
+        required=False,
+        help_text=gettext_lazy("If you have one: it is reserved for you until you have paid."),
     )
 
     offer: Offer

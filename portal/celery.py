@@ -68,6 +68,8 @@ app.conf.update(
         "raise-crossings": _every(2.0, "billing.raise_crossings"),
         "send-webhooks": _every(5.0, "billing.send_webhooks"),
         "process-stripe-events": _every(5.0, "billing.process_stripe_events"),
+        "run-auto-top-ups": _every(2.0, "billing.run_auto_top_ups"),
+        "sweep-codes": _every(600.0, "billing.sweep_codes"),
         "send-digests": _every(60.0, "billing.send_digests"),
         "keep-plans": _every(30.0, "billing.keep_plans"),
         "notice-error-runs": _every(30.0, "workers.notice_error_runs"),

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from billing.api.fields import MOST_TOKENS, TokensField, TokensInput
 from billing.api.problems import BillingView, invalid
+from billing.codes import LONGEST_TYPED
 from billing.enums import Currency, PaymentKind, PaymentStatus
 from billing.errors import TopUpInvalid
 from billing.queries.payments import payments
@@ -36,6 +37,9 @@ class TopUpRequest(serializers.Serializer):
     package = serializers.UUIDField(required=False, help_text="of /v1/packages")
     tokens = TokensInput(required=False, help_text="instead of a package: a free amount")
     currency = serializers.ChoiceField(Currency.values, required=False, help_text="of a free amount")
+    code = serializers.CharField(
+        required=False, max_length=LONGEST_TYPED, help_text="a promotion code, reserved until this is paid or given up"
+    )
 
     def validate(self, attrs: dict) -> dict:
         """Take one of both."""
@@ -142,15 +146,16 @@ class TopUpListView(BillingView):
         parameters=[IDEMPOTENCY_KEY],
         request=TopUpRequest,
         examples=[EXAMPLE],
-        responses={201: TopUpAnswer, **problems(*WRITING, *PAYING)},
+        responses={201: TopUpAnswer, **problems(*WRITING, *PAYING, 429)},
     )
     @permitted(Permission.BILLING_MANAGE, scoped=False)
     def post(self, request: Request) -> Response:
         """Begin a payment; a person makes it at `checkout_url`, and the Tokens come the moment it is paid.
 
         The same request with the same `Idempotency-Key` is the same payment, for ever: it is never charged twice, and
-        shows where it has come to. The price is without tax, which is worked out where it is paid. Scope
-        `billing.manage`.
+        shows where it has come to. The price is without tax, which is worked out where it is paid. What a `code` takes
+        off is in `discount_minor`, what it adds comes as a grant of its own; refusals of it are those of `/v1/redeem`.
+        Scope `billing.manage`.
         """
         body = TopUpRequest(data=request.data)
         body.is_valid(raise_exception=True)
@@ -159,6 +164,7 @@ class TopUpListView(BillingView):
             organization_id=credential.organization_id,
             offer=_offer(body.validated_data),
             buyer=buyer_of(credential.organization_id, credential.actor),
+            code=body.validated_data.get("code", ""),
             idempotency_key=idempotency_key(request) or "",
             now=now,
         )

@@ -9,6 +9,7 @@ from billing.api.alerts import (
     MuteListView,
     MuteView,
 )
+from billing.api.auto_topup import AutoTopUpView
 from billing.api.balance import BalanceView, GrantListView
 from billing.api.debts import DebtListView, SettleDebtView
 from billing.api.exports import EntryExportView
@@ -68,6 +69,7 @@ urlpatterns = [
     path("alert_settings", AlertSettingsView.as_view()),
     path("alerts", AlertListView.as_view()),
     path("alerts/<uuid:alert_id>", AlertView.as_view()),
+    path("auto_topup", AutoTopUpView.as_view()),
     path("balance", BalanceView.as_view()),
     path("debts", DebtListView.as_view()),
     path("debts/settle", SettleDebtView.as_view()),

@@ -8,6 +8,7 @@ from billing.models.alerts import (
     AlertSubscription,
     Crossing,
 )
+from billing.models.auto_top_up import AutoTopUp
 from billing.models.checks import LedgerCheck
 from billing.models.codes import Code, CodeGuess, CodeRedemption, CodeSet
 from billing.models.debts import Debt, Freeze
@@ -30,6 +31,7 @@ __all__ = [
     "AlertPreferences",
     "AlertSettings",
     "AlertSubscription",
+    "AutoTopUp",
     "BillingCustomer",
     "Boost",
     "BoostOffer",

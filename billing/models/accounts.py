@@ -42,6 +42,9 @@ class Account(TenantModel):
     watch_start_mtok = models.BigIntegerField(default=0, editable=False)
     watch_level = models.SmallIntegerField(default=0, editable=False)
     watch_period = models.IntegerField(default=0, editable=False)
+    # Of a wallet: spending that leaves less than this makes an automatic top-up due (billing/migrations/sql/auto_top_up
+    # .sql), None while none is to be made.
+    auto_below_mtok = models.BigIntegerField(null=True, editable=False)
 
     class Meta:
         constraints = [

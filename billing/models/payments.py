@@ -142,6 +142,12 @@ class Payment(TenantModel):
                 condition=~Q(idempotency_key=""),
                 name="payment_once_per_key",
             ),
+            # Two automatic payments at once would be one too many.
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=Q(kind="auto_topup", status__in=["open", "processing"]),
+                name="payment_one_automatic_at_once",
+            ),
             models.UniqueConstraint(
                 fields=["organization", "grant"], condition=Q(grant__isnull=False), name="payment_once_per_grant"
             ),

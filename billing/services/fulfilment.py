@@ -19,7 +19,9 @@ from billing.gateways.stripe import checkout
 from billing.gateways.stripe.checkout import CheckoutSession
 from billing.models import BillingCustomer, Grant, Payment
 from billing.pricing import MTOK_PER_TOKEN
+from billing.services.auto_top_up_states import after_payment
 from billing.services.boosts import start_boost
+from billing.services.code_purchases import redeem_for, release_for
 from billing.services.grants import issue_grant
 from tenants.actors import PLATFORM
 from tenants.models import Organization
@@ -95,8 +97,9 @@ def _why_not(payment: Payment, session: CheckoutSession) -> str:
         "organization": (str(payment.organization_id), session.metadata.get("organization", "")),
         "customer": (customer_id or "", session.customer_id),
         "currency": (payment.currency, session.currency),
-        "amount": (payment.amount_minor, session.subtotal_minor),
-        "discount": (payment.discount_minor, session.discount_minor),
+        # What a code takes off is taken off the price before Stripe is told of it.
+        "amount": (payment.net_minor, session.subtotal_minor),
+        "discount": (0, session.discount_minor),
         "total": (payment.net_minor + session.tax_minor, session.total_minor),
     }
     return "; ".join(
@@ -140,6 +143,8 @@ def _credit(payment: Payment, session: CheckoutSession, now: datetime) -> None:
     payment.tax_minor, payment.checkout_url = session.tax_minor, ""
     payment.failure_code, payment.alarm = "", ""
     payment.save()
+    redeem_for(payment, now=now)
+    after_payment(payment, now=now)
     audit.record(
         organization_id=payment.organization_id,
         actor=PLATFORM,
@@ -184,7 +189,10 @@ def _note(payment: Payment, session: CheckoutSession, now: datetime) -> None:
     if status in {PaymentStatus.FAILED, PaymentStatus.EXPIRED}:
         payment.checkout_url = ""
     payment.save()
+    if status in {PaymentStatus.FAILED, PaymentStatus.EXPIRED}:
+        release_for(payment, now=now)
     if status != before:
+        after_payment(payment, now=now)
         audit.record(
             organization_id=payment.organization_id,
             actor=PLATFORM,

@@ -17,6 +17,7 @@ from django.db.models import Exists, OuterRef
 
 from billing.enums import GrantSource, PaymentStatus
 from billing.errors import GatewayRefused, PaymentError
+from billing.gateways.stripe import intents
 from billing.gateways.stripe import payments as gateway
 from billing.gateways.stripe.payments import StripePayment
 from billing.models import BillingCustomer, Grant, Payment, ReconciliationRun
@@ -115,6 +116,8 @@ def _compare_stripe(
 def _make_good(payment: Payment, found: StripePayment, now: datetime, differences: list[Difference]) -> Payment:
     """Credit what was paid and not credited, if `settle` finds it right; say so."""
     session = gateway.session_of(found.id)
+    if session is None and found.metadata.get("kind") == intents.KIND:
+        session = intents.intent(found.id)
     if session is None:
         return payment
     settled = settle(session=session, now=now)

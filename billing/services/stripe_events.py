@@ -22,12 +22,14 @@ from psycopg.types.json import Jsonb
 
 from billing.enums import EventStatus
 from billing.errors import PaymentError
-from billing.gateways.stripe import checkout
+from billing.gateways.stripe import checkout, intents
 from billing.gateways.stripe.client import livemode, payments_enabled, reference
 from billing.gateways.stripe.events import IncomingEvent, read_payload, without_client_secrets
 from billing.gateways.stripe.invoices import subscription_of
 from billing.models import StripeEvent
 from billing.services import plan_settling
+from billing.services.auto_top_ups import hear_of_intent
+from billing.services.cards import save_card
 from billing.services.fulfilment import settle
 from tenants.actors import Actor
 from tenants.identifiers import new_id
@@ -91,10 +93,31 @@ def _plan_of(subscription_id: str) -> Effect | None:
     return lambda now: plan_settling.settle(seen, now=now)
 
 
+def _setup_session(event: IncomingEvent) -> Effect | None:
+    found = event.payload["data"]["object"]
+    if not (found.get("metadata") or {}).get("organization"):
+        return None
+    # Asks Stripe and writes: once done, doing it again changes nothing.
+    return _nothing if save_card(session_id=found["id"], now=timezone.now()) else None
+
+
+def _automatic_intent(event: IncomingEvent) -> Effect | None:
+    found = event.payload["data"]["object"]
+    if (found.get("metadata") or {}).get("kind") != intents.KIND:
+        return None
+    intent = intents.intent(found["id"])
+    return lambda now: hear_of_intent(intent, now=now)
+
+
+def _nothing(_now: datetime) -> None:
+    """Stand for an effect that is committed already."""
+
+
 # A session's mode -> what is made of news about it.
 BY_MODE: Mapping[str, Handler] = {
     "payment": _paid_session,
     "subscription": _plan_session,
+    "setup": _setup_session,
 }
 # An event's type -> what is made of it. A handler asks Stripe for the present state of the object: what the event says
 # may be days old. It runs outside of any transaction; the effect that it returns runs inside of one.
@@ -113,6 +136,9 @@ HANDLERS: Mapping[str, Handler] = {
     "invoice.payment_action_required": _invoice,
     "invoice.voided": _invoice,
     "invoice.marked_uncollectible": _invoice,
+    "payment_intent.succeeded": _automatic_intent,
+    "payment_intent.processing": _automatic_intent,
+    "payment_intent.payment_failed": _automatic_intent,
 }
 
 

@@ -15,6 +15,7 @@ from billing.gateways.stripe import checkout
 from billing.models import Payment
 from billing.pricing import MTOK_PER_TOKEN
 from billing.queries.top_ups import Offer
+from billing.services.code_purchases import is_code_of, release_for, reserve_code
 from billing.services.customers import ensure_customer
 from billing.services.fulfilment import settle
 from tenants.actors import Actor
@@ -36,17 +37,18 @@ class Buyer:
 
 
 def begin_top_up(
-    *, organization_id: uuid.UUID, offer: Offer, buyer: Buyer, idempotency_key: str = "", now: datetime
+    *, organization_id: uuid.UUID, offer: Offer, buyer: Buyer, code: str = "", idempotency_key: str = "", now: datetime
 ) -> Payment:
     """Begin to pay for an offer and return the payment, whose `checkout_url` is Stripe's page for it.
 
-    With a key that was used before it is the payment of then, wherever that has come to meanwhile: one payment, one
-    page, however often and at once this is called. Opens scopes of its own and asks Stripe between them: call it
-    outside of a transaction. Raises IdempotencyMismatch (the key was used for something else), TooManyPayments, and
-    what the gateway does; then the same may be tried again.
+    A `code` that counts with a purchase is reserved for it. With a key that was used before it is the payment of then,
+    wherever that has come to meanwhile: one payment, one page, however often and at once this is called. Opens scopes
+    of its own and asks Stripe between them: call it outside of a transaction. Raises IdempotencyMismatch (the key was
+    used for something else), TooManyPayments, what `reserve_code` raises, and what the gateway does; then the same may
+    be tried again.
     """
     with organization_scope(organization_id):
-        payment = _find_or_write(organization_id, offer, buyer, idempotency_key, now)
+        payment = _find_or_write(organization_id, offer, buyer, code, idempotency_key, now)
     return open_page(payment, description=f"{_tokens(payment.tokens_mtok)} · Tokensight", buyer=buyer, now=now)
 
 
@@ -69,7 +71,7 @@ def open_page(payment: Payment, *, description: str, buyer: Buyer, now: datetime
         customer_id=customer_id,
         name=payment.label or _tokens(payment.tokens_mtok),
         description=description,
-        amount_minor=payment.amount_minor,
+        amount_minor=payment.net_minor,
         currency=payment.currency,
         language=buyer.language,
         success_url=f"{page}?back=paid",
@@ -101,6 +103,7 @@ def cancel_top_up(*, organization_id: uuid.UUID, payment_id: uuid.UUID, actor: A
                 status=PaymentStatus.EXPIRED, updated_at=now
             )
             payment.refresh_from_db()
+            release_for(payment, now=now)
             return payment
     try:
         session = checkout.expire_session(payment.checkout_session_id)
@@ -131,9 +134,9 @@ def find_payment(*, organization_id: uuid.UUID, payment_id: uuid.UUID) -> Paymen
 
 
 def _find_or_write(
-    organization_id: uuid.UUID, offer: Offer, buyer: Buyer, idempotency_key: str, now: datetime
+    organization_id: uuid.UUID, offer: Offer, buyer: Buyer, code: str, idempotency_key: str, now: datetime
 ) -> Payment:
-    if idempotency_key and (earlier := _earlier(organization_id, idempotency_key, offer)):
+    if idempotency_key and (earlier := _earlier(organization_id, idempotency_key, offer, code)):
         return earlier
     unpaid = Payment.objects.filter(
         organization_id=organization_id, created_at__gt=now - UNPAID_SINCE, kind=PaymentKind.TOPUP
@@ -156,9 +159,11 @@ def _find_or_write(
                 valid_days=offer.valid_days,
                 models=list(offer.models),
             )
+            if code:
+                reserve_code(payment=payment, typed=code, actor=buyer.actor, now=now)
     except IntegrityError:
         # The same key at the same time: the other one was first, and is committed by now.
-        raced = _earlier(organization_id, idempotency_key, offer)
+        raced = _earlier(organization_id, idempotency_key, offer, code)
         if raced is None:
             raise
         return raced
@@ -174,13 +179,15 @@ def _find_or_write(
     return payment
 
 
-def _earlier(organization_id: uuid.UUID, idempotency_key: str, offer: Offer) -> Payment | None:
+def _earlier(organization_id: uuid.UUID, idempotency_key: str, offer: Offer, code: str) -> Payment | None:
     payment = Payment.objects.filter(organization_id=organization_id, idempotency_key=idempotency_key).first()
     if payment is None:
         return None
     # The price may have changed since, and stays what it was; what is bought may not.
     same = (payment.package_id, payment.currency) == (offer.package_id, offer.currency)
-    if not same or (offer.package_id is None and payment.tokens_mtok != offer.tokens_mtok):
+    if offer.package_id is None and payment.tokens_mtok != offer.tokens_mtok:
+        same = False
+    if not same or not is_code_of(payment, code):
         raise IdempotencyMismatch("This Idempotency-Key was used for another payment.")
     return payment
 

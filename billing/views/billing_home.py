@@ -22,7 +22,7 @@ from billing.gateways.stripe import customers as gateway
 from billing.models import BillingCustomer
 from billing.queries.payments import payment_rows
 from billing.views import plan
-from billing.views.home import sections
+from billing.views.home import automatic, sections
 from billing.views.leaving import leave_for
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
@@ -52,6 +52,7 @@ SECTIONS = (
     HomeSection("payments", P.BILLING_MANAGE, sections.paid),
     HomeSection("grants", P.GRANTS_VIEW, sections.granted),
     HomeSection("methods", P.BILLING_MANAGE, sections.methods),
+    HomeSection("auto_top_up", P.BILLING_MANAGE, automatic.section),
     HomeSection("details", P.BILLING_MANAGE, sections.details),
 )
 

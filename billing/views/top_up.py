@@ -16,12 +16,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.enums import Currency, PaymentStatus
-from billing.errors import PaymentClosed, PaymentError, PaymentUnknown, TooManyPayments
+from billing.errors import CodeError, CodeInvalid, PaymentClosed, PaymentError, PaymentUnknown, TooManyPayments
 from billing.gateways.stripe import payments_enabled
 from billing.models import Payment
 from billing.queries.packages import packages_on_sale
 from billing.queries.top_ups import cheaper_offer, tiers_of
 from billing.services import topups as service
+from billing.services.code_guesses import note_guess
 from billing.services.fulfilment import fulfil
 from billing.services.topups import Buyer
 from billing.top_up_forms import TopUpForm
@@ -50,14 +51,20 @@ def top_up(request: ConsoleRequest) -> HttpResponse:
     form = TopUpForm(request.POST)
     if not form.is_valid():
         return _show(request, form, _currency(request))
+    now, actor = timezone.now(), actor_of(request)
     try:
         payment = service.begin_top_up(
             organization_id=request.organization.id,
             offer=form.offer,
-            buyer=Buyer(actor_of(request), request.user.email, get_language() or "en"),
+            buyer=Buyer(actor, request.user.email, get_language() or "en"),
+            code=form.cleaned_data["code"],
             idempotency_key=f"page:{form.cleaned_data['key']}",
-            now=timezone.now(),
+            now=now,
         )
+    except CodeError as error:
+        if isinstance(error, CodeInvalid):
+            note_guess(organization_id=request.organization.id, actor=actor, now=now)
+        form.add_error("code", str(error))
     except TooManyPayments:
         form.add_error(None, _("Many payments were begun here within an hour and not made. Try again later."))
     except PaymentError as error:

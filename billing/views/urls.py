@@ -5,6 +5,7 @@ from django.urls import path
 from billing.views import (
     alert_preferences,
     alerts,
+    cards,
     limits,
     plan,
     refunds,
@@ -16,6 +17,7 @@ from billing.views import (
     webhooks,
 )
 from billing.views import splitting_acts as acts
+from billing.views.auto_top_up import auto_top_up, auto_top_up_resume
 from billing.views.balance import balance_pill
 from billing.views.billing_home import billing_details, billing_home, payments_csv
 from billing.views.codes import redeem
@@ -48,6 +50,13 @@ urlpatterns = [
     path("o/<slug:slug>/billing/plan/change/", plan.plan_change, name="plan_change"),
     path("o/<slug:slug>/billing/plan/resume/", plan.plan_resume, name="plan_resume"),
     path("o/<slug:slug>/billing/boosts/", plan.boost_buy, name="boost_buy"),
+    path("o/<slug:slug>/billing/auto-top-up/", auto_top_up, name="auto_top_up"),
+    path("o/<slug:slug>/billing/auto-top-up/resume/", auto_top_up_resume, name="auto_top_up_resume"),
+    path("o/<slug:slug>/billing/cards/", cards.cards, name="cards"),
+    path("o/<slug:slug>/billing/cards/new/", cards.card_new, name="card_new"),
+    path("o/<slug:slug>/billing/cards/saved/", cards.card_saved, name="card_saved"),
+    path("o/<slug:slug>/billing/cards/default/", cards.card_default, name="card_default"),
+    path("o/<slug:slug>/billing/cards/remove/", cards.card_remove, name="card_remove"),
     path("o/<slug:slug>/billing/redeem/", redeem, name="redeem"),
     path("o/<slug:slug>/grants/", grants, name="grants"),
     path("o/<slug:slug>/billing/refunds/", refunds.refunds_page, name="refunds"),

@@ -15,10 +15,14 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from billing.codes import hash_code, read_code
+from billing.enums import CodeBenefit
 from billing.errors import CodeError
+from billing.gateways.stripe.checkout import CheckoutSession
 from billing.models import Code, CodeRedemption
 from billing.queries.balances import organization_balance
 from billing.services import codes as service
+from billing.services.code_purchases import reserve_code
+from billing.services.fulfilment import settle
 from tenants.actors import user_actor
 from tenants.identifiers import new_id
 from tenants.models import Organization
@@ -26,6 +30,7 @@ from tenants.scope import organization_scope, platform_scope
 from tests.concurrency.racing import race
 from tests.factories.billing import assert_ledger_clean, make_wallet
 from tests.factories.codes import assert_codes_clean, make_code_set, uses
+from tests.factories.payments import make_payment, session_of
 from tests.factories.tenants import make_organization
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.usefixtures("committed_db")]
@@ -108,6 +113,50 @@ def test_codes_and_their_wallets_do_not_wait_in_a_circle() -> None:
     runners = [redeem(one, made.codes[0]) for one in found for made in (first, second)] * 9
     assert race(runners) == {"redeemed": 36}
     assert credited(found) == 36 * 50_000
+    assert_codes_clean()
+
+
+def reserve(organization: Organization, code: str) -> Callable[[], str]:
+    payment = make_payment(organization)
+    actor = user_actor(new_id(), "somebody@people.example")
+
+    def run() -> str:
+        try:
+            with organization_scope(organization.id):
+                reserve_code(payment=payment, typed=code, actor=actor, now=timezone.now())
+        except CodeError as error:
+            return type(error).__name__
+        return "reserved"
+
+    return run
+
+
+def test_the_last_use_is_promised_to_one_of_36_checkouts() -> None:
+    made, found = make_code_set(benefit=CodeBenefit.BONUS_TOKENS), organizations(MANY)
+    assert race([reserve(one, made.codes[0]) for one in found]) == {"reserved": 1, "CodeInvalid": MANY - 1}
+    assert uses(made) == [1]
+
+
+def test_paid_and_given_up_at_once_a_code_is_one_or_the_other() -> None:
+    """News of a payment cross: whatever comes first, the use is counted once or free, and its Tokens come once."""
+    made, (alpha,) = make_code_set(benefit=CodeBenefit.BONUS_TOKENS, uses_per_code=50), organizations(1)
+    payment = make_payment(alpha)
+    with organization_scope(alpha.id):
+        reserve_code(payment=payment, typed=made.codes[0], actor=user_actor(new_id(), "x"), now=timezone.now())
+        payment.refresh_from_db()
+    paid = session_of(payment)
+    expired = session_of(payment, status="expired", payment_status="unpaid", intent_status="")
+
+    def hear(session: CheckoutSession) -> Callable[[], str]:
+        return lambda: str(settle(session=session, now=timezone.now()).status)
+
+    race([hear(paid), hear(expired)] * 8)
+    assert credited([alpha]) == payment.tokens_mtok + 50_000
+    with organization_scope(alpha.id):
+        (redemption,) = CodeRedemption.objects.all()
+    assert redemption.status == "redeemed"
+    assert uses(made) == [0 if redemption.slot is None else 1]
+    assert_ledger_clean()
     assert_codes_clean()
 
 

@@ -35,6 +35,8 @@ CONSOLE = [
     "/billing/top-up/",
     "/billing/redeem/",
     "/billing/plan/",
+    "/billing/auto-top-up/",
+    "/billing/cards/",
     "/ledger/",
     "/usage/",
     "/usage/?by=sub_token",

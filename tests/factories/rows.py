@@ -15,6 +15,7 @@ from django.db.models import NOT_PROVIDED, Field, Model
 
 from billing.models import (
     Account,
+    AutoTopUp,
     Boost,
     CodeRedemption,
     CodeSet,
@@ -111,6 +112,7 @@ class Rows:
 # What the fields alone do not tell, by attribute: what a table's constraints ask for.
 VALUES: dict[type[Model], Callable[[Rows], dict[str, Any]]] = {
     Account: lambda rows: {"kind": "sub_token", "parent_id": _wallet(rows).pk},
+    AutoTopUp: lambda rows: {"tokens_mtok": 1},
     CodeSet: lambda rows: {"benefit": "tokens", "tokens_mtok": 1},
     CodeRedemption: lambda rows: {"status": "redeemed", "tokens_mtok": 1, "grant_id": rows[Grant].pk},
     Invitation: lambda rows: {"role": "viewer"},

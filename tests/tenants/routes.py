@@ -84,6 +84,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/accounts/{account_id}/split": {"tokens": 1, "parts": [{"name": "Line 1"}]},
     "post /v1/sub_tokens": {"name": "Line 9", "tokens": 1},
     "post /v1/sub_tokens/{sub_token_id}/move": {"tokens": 1},
+    "post /v1/topups": {},
+    "put /v1/auto_topup": {"enabled": False, "threshold": 10, "monthly_ceiling_minor": 100_000},
     "post /v1/sub_tokens/bulk": {"act": "suspend"},
     "post /v1/teams": {"name": "Line 9"},
     "patch /v1/teams/{team_id}": {"name": "Line 9"},

@@ -98,8 +98,6 @@ def open_payment_session(
             }
         ],
         "payment_intent_data": intent,
-        # What was asked is what is paid: an amount that Stripe had converted could not be compared.
-        "adaptive_pricing": {"enabled": False},
         "automatic_tax": {"enabled": settings.STRIPE_AUTOMATIC_TAX},
         "tax_id_collection": {"enabled": True},
         "customer_update": {"name": "auto", "address": "auto"},
