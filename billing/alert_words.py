@@ -40,8 +40,8 @@ def words(
     """Return the words of an alert of the organization at `slug`.
 
     `facts` by rule, amounts in mtok, times ISO 8601: used_mtok, whole_mtok (of the shares); limit (hour, day, month,
-    total), resets_at, refused (a call was); remaining_mtok, expires_at; failures; burned_mtok, usual_mtok. What is
-    missing is a dash.
+    total), resets_at, refused (a call was); remaining_mtok, expires_at; failures; burned_mtok, usual_mtok;
+    tokens_mtok, amount (of money, in words), state (open, won, lost). What is missing is a dash.
     """
     said = {
         "name": subject_name or "–",
@@ -54,9 +54,13 @@ def words(
         "burned": _tokens(facts.get("burned_mtok")),
         "usual": _tokens(facts.get("usual_mtok")),
         "span": _span(str(facts.get("limit", ""))),
+        "tokens": _tokens(facts.get("tokens_mtok")),
+        "amount": facts.get("amount", "–"),
     }
     ends = "resets_at" not in facts or facts["resets_at"] is not None
     texts = _refused(AlertRule(rule), ends) if facts.get("refused") else _texts(AlertRule(rule), level == FULL, ends)
+    if rule == AlertRule.PAYMENT_DISPUTED:
+        texts = _disputed(str(facts.get("state", "")))
     title, happened, todo, button = (text % said for text in texts)
     return Words(title, happened, todo, button, _path(AlertRule(rule), subject_kind, str(subject_id), slug))
 
@@ -144,6 +148,15 @@ def _texts(rule: AlertRule, full: bool, ends: bool) -> tuple[str, str, str, str]
                 _("Look at the errors of its last calls."),
                 _("Open the calls"),
             )
+        case AlertRule.PAYMENT_DISPUTED:
+            return _disputed("")
+        case AlertRule.DEBT_INCURRED:
+            return (
+                _("%(name)s owes %(tokens)s Tokens"),
+                _("They were spent, and their money went back. Calls are refused until that is settled."),
+                _("Top up: the next purchase settles it first, and calls are accepted again at once."),
+                _("See what is owed"),
+            )
         case AlertRule.UNUSUAL_BURN:
             return (
                 _("%(name)s spends unusually many Tokens"),
@@ -153,11 +166,37 @@ def _texts(rule: AlertRule, full: bool, ends: bool) -> tuple[str, str, str, str]
             )
 
 
+def _disputed(state: str) -> tuple[str, str, str, str]:
+    """Return the words for a dispute that was opened, won or lost."""
+    if state == "won":
+        return (
+            _("The dispute about %(name)s was decided for us"),
+            _("%(tokens)s Tokens are thawed, with their expiry as it was."),
+            _("Nothing is to be done."),
+            _("See the dispute"),
+        )
+    if state == "lost":
+        return (
+            _("The dispute about %(name)s was lost"),
+            _("%(amount)s went back to the card holder. What is left of its %(tokens)s Tokens is taken."),
+            _("What was spent of them is owed: the next top-up settles that first."),
+            _("See the dispute"),
+        )
+    return (
+        _("A payment is disputed: %(name)s"),
+        _("A bank takes %(amount)s back. What is left of its %(tokens)s Tokens is frozen until that is decided."),
+        _("If you did not mean it, ask the card holder to withdraw the dispute. Other Tokens are spent as ever."),
+        _("See the dispute"),
+    )
+
+
 def _path(rule: AlertRule, subject_kind: str, subject_id: str, slug: str) -> str:
     if rule in {AlertRule.ERRORS_IN_A_ROW, AlertRule.UNUSUAL_BURN}:
         return reverse("calls", args=[slug]) + (f"?sub_token={subject_id}" if subject_kind == "sub_token" else "")
     if rule == AlertRule.LIMIT_USED:
         return reverse("limits", args=[slug])
+    if rule in {AlertRule.PAYMENT_DISPUTED, AlertRule.DEBT_INCURRED}:
+        return reverse("refunds", args=[slug])
     if subject_kind == "sub_token":
         return reverse("sub_token", args=[slug, subject_id])
     if rule == AlertRule.POOL_USED:

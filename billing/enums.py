@@ -44,6 +44,29 @@ class TransferKind(models.TextChoices):
     SETTLEMENT = "settlement", _("Debt settled")
 
 
+class RefundOrigin(models.TextChoices):
+    """Who began a refund."""
+
+    CUSTOMER = "customer", _("Asked for here")
+    STAFF = "staff", _("By staff")
+    STRIPE = "stripe", _("Made at Stripe")
+
+
+class RefundStatus(models.TextChoices):
+    """How far a refund is: its Tokens are taken first, then its money is sent; what fails gives the Tokens back."""
+
+    RESERVED = "reserved", _("Being sent")
+    PENDING = "pending", _("On its way")
+    SUCCEEDED = "succeeded", _("Paid back")
+    FAILED = "failed", _("Failed, Tokens given back")
+
+
+class DisputeStatus(models.TextChoices):
+    OPEN = "open", _("Open")
+    WON = "won", _("Won")
+    LOST = "lost", _("Lost")
+
+
 class DebtCause(models.TextChoices):
     """Why an organization got money back for Tokens that it had spent."""
 
@@ -210,6 +233,8 @@ class AlertRule(models.TextChoices):
     SUB_TOKEN_EXPIRING = "sub_token_expiring", _("A sub-token ends soon")
     ERRORS_IN_A_ROW = "errors_in_a_row", _("A sub-token's calls fail one after the other")
     UNUSUAL_BURN = "unusual_burn", _("Unusually many Tokens are spent")
+    PAYMENT_DISPUTED = "payment_disputed", _("A payment is disputed")
+    DEBT_INCURRED = "debt_incurred", _("The organization owes Tokens")
 
 
 class AlertChannel(models.TextChoices):

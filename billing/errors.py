@@ -353,3 +353,11 @@ class SignatureInvalid(PaymentError):
 
 class EventUnreadable(PaymentError):
     """What Stripe signed is not an event of the kind that is understood here."""
+
+
+class RefundRefused(PaymentError):
+    """A payment cannot be refunded like this; `code` is a stable word for why, `str(error)` says it to a person."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -6,7 +6,17 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.gateways.stripe import payments_enabled
-from billing.services import alerts, auto_top_ups, crossings, digests, reconciliation, stripe_events, unusual, webhooks
+from billing.services import (
+    alerts,
+    auto_top_ups,
+    crossings,
+    digests,
+    reconciliation,
+    refund_rounds,
+    stripe_events,
+    unusual,
+    webhooks,
+)
 from billing.services.code_guesses import forget_guesses
 from billing.services.code_purchases import release_forgotten
 from billing.services.expiring import warn_of_expiring_grants
@@ -26,6 +36,7 @@ _events = [
 _reconcile = Beside("reconcile-payments", lambda: reconciliation.reconcile_payments(now=timezone.now()))
 _paid_plans = Beside("paid-plans", lambda: keep_paid_plans(now=timezone.now()))
 _charging = Beside("auto-top-ups", lambda: auto_top_ups.run_auto_top_ups(stop=stopping.is_set))
+_refunds = Beside("refunds", lambda: refund_rounds.finish_refunds(stop=stopping.is_set))
 _look = Beside("unusual-burn", lambda: unusual.notice_unusual_burn(now=timezone.now()))
 
 
@@ -62,6 +73,13 @@ def reconcile_payments() -> None:
     """Every night: compare Stripe's payments with the ledger, beside the scheduler."""
     if payments_enabled():
         _reconcile.start()
+
+
+@shared_task(name="billing.finish_refunds")
+def finish_refunds() -> None:
+    """Every few seconds: go on with refunds and disputes that are due, beside the scheduler."""
+    if refund_rounds.is_refund_due(timezone.now()):
+        _refunds.start()
 
 
 @shared_task(name="billing.forget_stripe_events")

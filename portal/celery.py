@@ -70,6 +70,7 @@ app.conf.update(
         "process-stripe-events": _every(5.0, "billing.process_stripe_events"),
         "run-auto-top-ups": _every(2.0, "billing.run_auto_top_ups"),
         "sweep-codes": _every(600.0, "billing.sweep_codes"),
+        "finish-refunds": _every(10.0, "billing.finish_refunds"),
         "send-digests": _every(60.0, "billing.send_digests"),
         "keep-plans": _every(30.0, "billing.keep_plans"),
         "notice-error-runs": _every(30.0, "workers.notice_error_runs"),

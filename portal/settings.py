@@ -293,6 +293,8 @@ if STRIPE_SECRET_KEY:
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] = [SELF, *STRIPE_PAGES]
 # Events of Stripe are kept this long.
 STRIPE_EVENTS_KEPT_DAYS = env.int("STRIPE_EVENTS_KEPT_DAYS", default=90)
+# For so many days after a payment its unspent Tokens are refunded on demand; 0 is for ever. Staff may always.
+REFUND_DAYS = env.int("REFUND_DAYS", default=30)
 
 # A plan whose renewal could not be paid stays for so many days.
 PLAN_GRACE_DAYS = env.int("PLAN_GRACE_DAYS", default=7)

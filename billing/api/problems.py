@@ -36,14 +36,24 @@ class BillingView(ManagementView):
             # By now what the request did is rolled back.
             credential = management_credential(self.request)
             note_guess(organization_id=credential.organization_id, actor=credential.actor, now=timezone.now())
-        if problem is not None and problem.status == 429 and problem.code != "rate_limited":
+        if problem is None:
+            return super().handle_exception(exc)
+        if problem.code == "debt_outstanding" or (problem.status == 429 and problem.code != "rate_limited"):
             problem.extra["top_up_url"] = top_up_url(management_credential(self.request).organization_id)
-        return super().handle_exception(problem or exc)
+        return super().handle_exception(problem)
 
 
 def as_problem(error: Exception) -> Problem | None:
     """Return the problem that stands for a refusal, or None when it is no refusal of billing's."""
     match error:
+        case errors.DebtOutstanding(owed_mtok=mtok):
+            return Problem(
+                "debt_outstanding",
+                "The organization owes Tokens: settle that first.",
+                debt_tokens=tokens_number(mtok),
+            )
+        case errors.RefundRefused(code=code):
+            return Problem("refund_refused", str(error), reason=code)
         case errors.InsufficientTokens(available_mtok=mtok):
             return _too_little("insufficient_tokens", "There are not so many Tokens to move.", mtok)
         case errors.QuotaExceeded(available_mtok=mtok):

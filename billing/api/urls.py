@@ -36,6 +36,7 @@ from billing.api.pools import (
     TeamReclaimView,
 )
 from billing.api.redeem import RedeemView
+from billing.api.refunds import DisputeListView, PaymentRefundView, RefundListView
 from billing.api.statements import StatementView
 from billing.api.sub_token_life import (
     BulkView,
@@ -73,8 +74,11 @@ urlpatterns = [
     path("balance", BalanceView.as_view()),
     path("debts", DebtListView.as_view()),
     path("debts/settle", SettleDebtView.as_view()),
+    path("disputes", DisputeListView.as_view()),
     path("forecast", ForecastView.as_view()),
     path("grants", GrantListView.as_view()),
+    path("payments/<uuid:payment_id>/refund", PaymentRefundView.as_view()),
+    path("refunds", RefundListView.as_view()),
     path("statements", StatementView.as_view()),
     path("ledger/entries/export", EntryExportView.as_view()),
     path("ledger/transfers", TransferListView.as_view()),

@@ -19,6 +19,7 @@ from billing.models.packages import Package
 from billing.models.payments import BillingCustomer, Payment, ReconciliationRun, StripeEvent, TopUpTier
 from billing.models.plans import Boost, BoostOffer, Plan, PlanPeriod, PlanPrice, Subscription
 from billing.models.price_books import PriceBook
+from billing.models.refunds import Dispute, Refund
 from billing.models.sub_tokens import RetiredSecret, SubToken
 from billing.models.transfers import Entry, Transfer
 from billing.models.webhooks import WebhookDelivery, WebhookEndpoint
@@ -42,6 +43,7 @@ __all__ = [
     "Crossing",
     "DailyBurn",
     "Debt",
+    "Dispute",
     "Entry",
     "Freeze",
     "Grant",
@@ -57,6 +59,7 @@ __all__ = [
     "PlanPrice",
     "PriceBook",
     "ReconciliationRun",
+    "Refund",
     "RetiredSecret",
     "StripeEvent",
     "SubToken",

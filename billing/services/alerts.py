@@ -34,7 +34,7 @@ MODEL_OF_SUBJECT: dict[str, type[Model]] = {
     "organization": Organization,
     "account": Account,
 }
-CRITICAL_RULES = frozenset({AlertRule.TOKENS_EXHAUSTED})
+CRITICAL_RULES = frozenset({AlertRule.TOKENS_EXHAUSTED, AlertRule.PAYMENT_DISPUTED, AlertRule.DEBT_INCURRED})
 
 INSERT = """
 INSERT INTO billing_alert (id, org_id, created_at, rule, subject_kind, subject_id, subject_name, level, period,
@@ -60,7 +60,7 @@ def raise_alert(
 
     Exactly once per organization, rule (an AlertRule), subject, level (percent, or None) and period (any text; "" for
     what happens once in the subject's life), also when two transactions race: one waits for the other. `facts` are what
-    `billing.alert_words` says of the rule. `subject_kind` is grant, sub_token, team, organization or account;
+    `billing.alert_words` says of the rule. `subject_kind` is grant, sub_token, team, organization, payment or account;
     `subject_name` is looked up when it is not given. `also_told` are members who are told by default whatever their
     role; they can unsubscribe as everybody. Told of if and only if the surrounding transaction commits. Needs
     the organization's scope, or the platform's.

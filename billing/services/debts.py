@@ -13,10 +13,11 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F, Q, Sum
 
-from billing.enums import AccountKind, DebtCause, GrantSource, TransferKind
+from billing.enums import AccountKind, AlertRule, DebtCause, GrantSource, TransferKind
 from billing.errors import AccountUnknown, DebtUnknown, InsufficientTokens, ReasonMissing
 from billing.models import Account, Debt, Entry, Grant, Lot, Transfer
 from billing.queries.debts import owed_mtok
+from billing.services.alerts import raise_alert
 from billing.services.locks import lock_accounts
 from billing.services.pots import Pot, legs_between, pots_of
 from billing.services.transfers import Draft, Leg, post_all
@@ -60,6 +61,16 @@ def owe(*, grant: Grant, cause: DebtCause, reference: str, mtok: int, actor: Act
         target_kind="debt",
         target_id=debt.id,
         after={"mtok": mtok, "cause": cause, "reference": reference},
+        now=now,
+    )
+    raise_alert(
+        organization_id=grant.organization_id,
+        rule=AlertRule.DEBT_INCURRED,
+        subject_kind="organization",
+        subject_id=grant.organization_id,
+        level=None,
+        period=reference,
+        facts={"tokens_mtok": mtok, "cause": cause},
         now=now,
     )
     return debt

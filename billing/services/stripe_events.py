@@ -31,6 +31,7 @@ from billing.services import plan_settling
 from billing.services.auto_top_ups import hear_of_intent
 from billing.services.cards import save_card
 from billing.services.fulfilment import settle
+from billing.services.refund_events import charge_refunded_event, dispute_event, refund_event
 from tenants.actors import Actor
 from tenants.identifiers import new_id
 from tenants.models import Organization
@@ -139,6 +140,16 @@ HANDLERS: Mapping[str, Handler] = {
     "payment_intent.succeeded": _automatic_intent,
     "payment_intent.processing": _automatic_intent,
     "payment_intent.payment_failed": _automatic_intent,
+    "refund.created": refund_event,
+    "refund.updated": refund_event,
+    "refund.failed": refund_event,
+    "charge.refund.updated": refund_event,
+    "charge.refunded": charge_refunded_event,
+    "charge.dispute.created": dispute_event,
+    "charge.dispute.updated": dispute_event,
+    "charge.dispute.funds_withdrawn": dispute_event,
+    "charge.dispute.funds_reinstated": dispute_event,
+    "charge.dispute.closed": dispute_event,
 }
 
 

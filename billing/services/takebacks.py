@@ -7,6 +7,7 @@ those are spent is known only when they end: until then the grant is frozen and 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,7 +51,7 @@ def take_back(
     wallet and the refunded account.
     """
     with transaction.atomic():
-        _lock_all(grant)
+        lock_for_taking(grant.organization_id, [grant])
         before = Transfer.objects.filter(
             organization_id=grant.organization_id, kind=TransferKind.REVERSAL, reference=reference
         ).count()
@@ -84,7 +85,7 @@ def undo_take_back(*, grant: Grant, reference: str, actor: Actor, now: datetime)
     scope; locks as `take_back`.
     """
     with transaction.atomic():
-        wallet, refunded = _lock_all(grant)
+        wallet, refunded = lock_for_taking(grant.organization_id, [grant])
         back = give_back(reference=reference, wallet=wallet, refunded=refunded, actor=actor, now=now)
         for debt in Debt.objects.filter(organization_id=grant.organization_id, reference=reference):
             back += void(debt=debt, wallet=wallet, refunded=refunded, actor=actor, now=now)
@@ -92,15 +93,18 @@ def undo_take_back(*, grant: Grant, reference: str, actor: Actor, now: datetime)
     return back
 
 
-def _lock_all(grant: Grant) -> tuple[Account, Account]:
-    """Lock all that any step here locks, once; return the wallet and the refunded account."""
+def lock_for_taking(organization_id: uuid.UUID, grants: Sequence[Grant]) -> tuple[Account, Account]:
+    """Lock all that taking these grants back, or undoing that, locks; return the wallet and the refunded account.
+
+    Needs a transaction. What locks some of them again afterwards waits for nobody.
+    """
     ends = Account.objects.filter(
-        organization_id=grant.organization_id, kind__in=[AccountKind.ORG_WALLET, AccountKind.REFUNDED]
+        organization_id=organization_id, kind__in=[AccountKind.ORG_WALLET, AccountKind.REFUNDED]
     )
     ids: dict[str, uuid.UUID] = dict(ends.values_list("kind", "id"))
 
     def involved() -> set[uuid.UUID]:
-        return {*ids.values(), *places_above(Lot.objects.filter(grant=grant).values_list("account_id", flat=True))}
+        return {*ids.values(), *places_above(Lot.objects.filter(grant__in=grants).values_list("account_id", flat=True))}
 
     lock_whatever(involved)
     accounts = lock_accounts(ids.values())

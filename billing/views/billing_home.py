@@ -23,6 +23,7 @@ from billing.models import BillingCustomer
 from billing.queries.payments import payment_rows
 from billing.views import plan
 from billing.views.home import automatic, sections
+from billing.views.home.money_back import money_back
 from billing.views.leaving import leave_for
 from tenants.permissions import Permission
 from tenants.scope import organization_scope
@@ -50,6 +51,7 @@ SECTIONS = (
     HomeSection("tokens", P.GRANTS_VIEW, sections.tokens),
     HomeSection("plan", P.GRANTS_VIEW, plan.section),
     HomeSection("payments", P.BILLING_MANAGE, sections.paid),
+    HomeSection("money_back", P.BILLING_MANAGE, money_back),
     HomeSection("grants", P.GRANTS_VIEW, sections.granted),
     HomeSection("methods", P.BILLING_MANAGE, sections.methods),
     HomeSection("auto_top_up", P.BILLING_MANAGE, automatic.section),

@@ -60,6 +60,7 @@ urlpatterns = [
     path("o/<slug:slug>/billing/redeem/", redeem, name="redeem"),
     path("o/<slug:slug>/grants/", grants, name="grants"),
     path("o/<slug:slug>/billing/refunds/", refunds.refunds_page, name="refunds"),
+    path("o/<slug:slug>/billing/payments/<uuid:payment_id>/refund/", refunds.payment_refund, name="payment_refund"),
     path("o/<slug:slug>/billing/debt/settle/", refunds.debt_settle, name="debt_settle"),
     path("o/<slug:slug>/billing/", billing_home, name="billing_home"),
     path("o/<slug:slug>/billing/details/", billing_details, name="billing_details"),

@@ -15,7 +15,21 @@ import structlog
 from django.apps import apps
 from django.db import connection, transaction
 
-from billing.models import Account, DailyBurn, Entry, Grant, Hold, LedgerCheck, Lot, Payment, Transfer
+from billing.models import (
+    Account,
+    DailyBurn,
+    Debt,
+    Dispute,
+    Entry,
+    Freeze,
+    Grant,
+    Hold,
+    LedgerCheck,
+    Lot,
+    Payment,
+    Refund,
+    Transfer,
+)
 from tenants.models import AuditChain, AuditCheck, AuditEvent, Organization, Team, TenantModel
 from tenants.scope import platform_scope
 
@@ -23,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 ROWS_AT_ONCE = 2000
 LEDGER: frozenset[type[TenantModel]] = frozenset(
-    {Account, Grant, Lot, Transfer, Entry, Hold, DailyBurn, LedgerCheck, Payment}
+    {Account, Grant, Lot, Transfer, Entry, Hold, DailyBurn, LedgerCheck, Payment, Freeze, Debt, Refund, Dispute}
 )
 # Pools of the ledger hang on teams, which lose their names.
 NAMELESS: frozenset[type[TenantModel]] = frozenset({Team})
@@ -70,6 +84,7 @@ def erase_organization(organization_id: UUID, now: datetime, *, stop: Callable[[
             invoice_url="",
             invoice_pdf="",
         )
+        Refund.objects.filter(organization=organization).update(actor="", reason="", idempotency_key="")
         Account.objects.filter(organization=organization, closed_at=None).update(closed_at=now)
         organization.name, organization.slug = "–", f"deleted-{organization_id.hex}"
         organization.deleted_at = now

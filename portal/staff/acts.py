@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from billing.errors import PaymentError, PlanError, PlanUnchanged
+from billing.errors import LedgerError, PaymentError, PlanError, PlanUnchanged
 from billing.models import Debt, Hold, Payment, Transfer, WebhookDelivery
 from billing.queries.balances import organization_balance
 from billing.queries.debts import owed_mtok
@@ -25,12 +25,14 @@ from billing.services.debts import forgive
 from billing.services.fulfilment import fulfil
 from billing.services.grants import give_tokens
 from billing.services.plan_orders import end_paid_plan
+from billing.services.refunds import preview_refund, request_refund
 from billing.services.subscriptions import give_plan
 from billing.services.webhooks import resend
 from billing.views.plan_words import plan_differences
+from billing.views.refunds import why_not_words
 from detection.models import Job
 from detection.services import interventions
-from portal.staff.forms import GrantForm, PlanForm, ReasonForm
+from portal.staff.forms import GrantForm, PlanForm, ReasonForm, RefundForm
 from portal.staff.queries import UNDER_WAY
 from portal.templatetags.tokensight import token_number
 from tenants.actors import Actor
@@ -233,6 +235,44 @@ class ForgiveDebt(Act):
         return _("%(tokens)s Tokens are forgiven.") % {"tokens": token_number(mtok)}
 
 
+class RefundPayment(Act):
+    title = gettext_lazy("Refund a payment")
+    button = gettext_lazy("Refund it")
+    form = RefundForm
+
+    def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
+        self.target(Payment)
+        with organization_scope(self.organization.id):
+            try:
+                preview = preview_refund(
+                    organization_id=self.organization.id,
+                    payment_id=self.target_id,
+                    mtok=form.cleaned_data["tokens"],
+                    now=now,
+                    by_staff=True,
+                )
+            except (LedgerError, PaymentError) as error:
+                return [_("It will be refused: %(reason)s") % {"reason": why_not_words(error)}]
+        return [
+            _("%(tokens)s unspent Tokens of %(name)s go back at once, wherever they lie.")
+            % {"tokens": token_number(preview.tokens_mtok), "name": self.organization},
+            _("%(amount)s goes to %(method)s.") % {"amount": preview.amount, "method": preview.payment.method or "–"},
+        ]
+
+    def do(self, form: ReasonForm, doing: Doing) -> str:
+        refund = request_refund(
+            payment_id=self.target(Payment).id,
+            mtok=form.cleaned_data["tokens"],
+            idempotency_key=f"staff:{form.cleaned_data['key']}",
+            by_staff=True,
+            **doing.facts,
+        )
+        return _("The refund of %(amount)s: %(status)s.") % {
+            "amount": refund.amount,
+            "status": refund.get_status_display(),
+        }
+
+
 class Reverse(Act):
     title = gettext_lazy("Correct a transfer")
     button = gettext_lazy("Reverse it")
@@ -393,6 +433,7 @@ ACTS: dict[str, type[Act]] = {
     "plan": ChangePlan,
     "reverse": Reverse,
     "forgive-debt": ForgiveDebt,
+    "refund": RefundPayment,
     "freeze": Freeze,
     "unfreeze": Unfreeze,
     "release-hold": ReleaseHold,

@@ -62,6 +62,13 @@ class PlanForm(ReasonForm):
         cast(forms.ChoiceField, self.fields["plan"]).choices = [(plan.key, plan.name) for plan in plans]
 
 
+class RefundForm(ReasonForm):
+    """How much of a payment to refund."""
+
+    tokens = TokensField(label=_("Tokens"), required=False, help_text=_("Empty for all that are unspent."))
+    field_order = ["tokens", "reason"]
+
+
 class OrganizationSearch(forms.Form):
     """Which organizations are listed."""
 

@@ -166,6 +166,11 @@ def last_jobs(organization_id: uuid.UUID, limit: int = 20) -> list[Job]:
     return list(found.select_related("model_version__model", "sub_token").order_by("-id")[:limit])
 
 
+def paid_payments(organization_id: uuid.UUID, limit: int = 20) -> list[Payment]:
+    """Return an organization's latest payments that were made."""
+    return list(Payment.objects.filter(organization_id=organization_id, status="paid").order_by("-id")[:limit])
+
+
 def last_deliveries(organization_id: uuid.UUID, limit: int = 20) -> list[WebhookDelivery]:
     """Return the latest events to an organization's webhooks, with their endpoints."""
     found = WebhookDelivery.objects.filter(organization_id=organization_id).select_related("endpoint")

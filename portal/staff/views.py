@@ -20,6 +20,7 @@ from billing.queries.debts import debts
 from billing.queries.ledger import last_check as last_ledger_check
 from billing.queries.ledger import transfers
 from billing.queries.plans import subscription
+from billing.queries.refunds import disputes, refunds
 from billing.services.corrections import REVERSIBLE
 from billing.views.ledger import movement
 from detection.errors import NotStuck
@@ -125,6 +126,9 @@ def organization(request: StaffRequest) -> HttpResponse:
         "audit_check": last_check(seen.id),
         "members": members(),
         "debts": list(debts(seen.id)[:LATEST]),
+        "payments": queries.paid_payments(seen.id, LATEST),
+        "disputes": list(disputes(seen.id)[:LATEST]),
+        "refunds": list(refunds(seen.id)[:LATEST]),
         "holds": queries.open_holds(seen.id),
         "unfinished": queries.unfinished_jobs(seen.id),
         "jobs": queries.last_jobs(seen.id, LATEST),

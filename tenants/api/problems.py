@@ -24,6 +24,7 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "conflict": 409,
+    "refund_refused": 409,
     "code_not_applicable": 409,
     "payload_too_large": 413,
     "unsupported_media_type": 415,

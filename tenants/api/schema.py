@@ -30,7 +30,7 @@ _MEANING = {
     "`insufficient_scope`, `organization_closing`, `debt_outstanding` (with `top_up_url`).",
     404: "`not_found`: it does not exist, or it is not yours to see.",
     406: "`not_acceptable`.",
-    409: "`conflict`, `code_not_applicable`.",
+    409: "`conflict`, `code_not_applicable`, `refund_refused` (with a `reason`).",
     413: "`payload_too_large`.",
     415: "`unsupported_media_type`.",
     422: "`validation_error`, `idempotency_mismatch`, `code_mistyped`, `code_invalid`.",

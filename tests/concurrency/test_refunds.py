@@ -7,22 +7,30 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from billing import errors
 from billing.enums import DebtCause
-from billing.models import Account, Debt, Lot
+from billing.gateways.stripe import disputes as gateway
+from billing.models import Account, Debt, Dispute, Freeze, Lot, Payment, Refund
 from billing.queries.balances import organization_balance
 from billing.services import allocations, freezes, splitting
+from billing.services.disputes import keep_dispute
 from billing.services.expiry import expire_grants
 from billing.services.freezes import freeze, thaw
 from billing.services.grants import refund_unspent
+from billing.services.refund_rounds import finish_refunds
+from billing.services.refunds import request_refund
 from billing.services.takebacks import take_back
 from billing.services.verify import verify_ledger
 from tenants.actors import PLATFORM
 from tenants.models import Organization
 from tenants.scope import organization_scope
+from tests.billing.refunds.buying import buy, charge_of
 from tests.concurrency.racing import race
 from tests.concurrency.test_splitting import spend
 from tests.factories.billing import (
@@ -33,6 +41,7 @@ from tests.factories.billing import (
     make_grant,
     make_wallet,
 )
+from tests.stripe_standin import StandIn
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.slow]
 
@@ -173,4 +182,90 @@ def test_two_purchases_at_once_settle_a_debt_once(committed_db: None, alpha: Org
         left = organization_balance(alpha.id, now=NOW)
     assert (debt.settled_mtok, debt.outstanding) == (owed, False)
     assert left.available_mtok == 8 * 400 - owed
+    assert_ledger_clean()
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_refunds_of_one_payment_against_captures_and_moves(
+    committed_db: None, standin: StandIn, alpha: Organization, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    """With the payment's lock off two refunds must forget one another: else this proves nothing."""
+    payment = buy(standin, alpha, 1_000)
+    with organization_scope(alpha.id):
+        wallet = Account.objects.get(kind="org_wallet")
+    pool = make_account(wallet, 300_000, kind="team_pool", now=timezone.now())
+    if not locked:
+        lock = QuerySet.select_for_update
+        monkeypatch.setattr(
+            QuerySet,
+            "select_for_update",
+            lambda self, *args, **kwargs: self if self.model is Payment else lock(self, *args, **kwargs),
+        )
+
+    def ask(seed: int) -> Callable[[], str]:
+        def run() -> str:
+            try:
+                return request_refund(
+                    organization_id=alpha.id, payment_id=payment.id, mtok=70_000 + seed, reason="", actor=PLATFORM,
+                    idempotency_key=f"ask-{seed // 2 if locked else seed}", now=timezone.now(),
+                ).status  # fmt: skip
+            except (errors.LedgerError, errors.PaymentError) as error:
+                return type(error).__name__
+
+        return run
+
+    def move() -> None:
+        for _ in range(6):
+            with organization_scope(alpha.id):
+                splitting.give(account_id=pool.id, mtok=1_000, actor=PLATFORM, now=timezone.now())
+
+    race([*(ask(seed) for seed in range(12)), *(spend([wallet, pool], seed) for seed in range(3)), move])
+    with organization_scope(alpha.id):
+        found = list(Refund.objects.all())
+        now_paid = Payment.objects.get(id=payment.id)
+        assert not Debt.objects.exists()
+    sent = standin.client().v1.refunds.list({"limit": 100}).data
+    money = sum(refund.amount_minor for refund in found if refund.status == "succeeded")
+    agrees = now_paid.refunded_minor == money == sum(refund.amount for refund in sent)
+    assert agrees is locked
+    if locked:
+        # Two at a time had one key.
+        assert len(found) == len({refund.idempotency_key for refund in found}) == 6
+        gone = sum(refund.taken_mtok for refund in found)
+        assert money == payment.total_minor * gone // payment.tokens_mtok
+        assert_ledger_clean()
+
+
+def test_news_of_a_dispute_at_once_beside_calls_and_expiry(
+    committed_db: None, standin: StandIn, alpha: Organization
+) -> None:
+    payment = buy(standin, alpha, 1_000)
+    with organization_scope(alpha.id):
+        wallet = Account.objects.get(kind="org_wallet")
+    pool = make_account(wallet, 300_000, kind="team_pool", now=timezone.now())
+    charge = charge_of(standin, payment)
+    dispute = str(standin.control(f"charges/{charge}/dispute")["id"])
+    opened = gateway.dispute(dispute)
+    standin.control(f"disputes/{dispute}/decide", won=False)
+    lost = gateway.dispute(dispute)
+
+    def tell(found: gateway.StripeDispute) -> Callable[[], str]:
+        return lambda: keep_dispute(found=found, now=timezone.now()).stripe_id
+
+    def rounds() -> None:
+        for _ in range(5):
+            finish_refunds(clock=lambda: timezone.now() + timedelta(minutes=5))
+            expire_grants(now=timezone.now())
+
+    told = [tell(opened), tell(lost)] * 4
+    assert len(race([*told, *(spend([wallet, pool], seed) for seed in range(4)), rounds])) >= 1
+    finish_refunds(clock=lambda: timezone.now() + timedelta(minutes=5))
+    with organization_scope(alpha.id):
+        found = Dispute.objects.get()
+        owed = sum(Debt.objects.values_list("owed_mtok", flat=True))
+        assert not Freeze.objects.filter(thawed_at=None).exists()
+        assert Account.objects.get(kind="refunded").posted_mtok == found.taken_mtok
+        consumed = Account.objects.get(kind="consumed").posted_mtok
+    assert (found.status, found.settled_at is not None) == ("lost", True)
+    assert (found.taken_mtok + owed, owed) == (1_000_000, consumed)
     assert_ledger_clean()
