@@ -26,10 +26,13 @@ from tenants.days import DayField
 from tenants.identifiers import first_id_at
 from tenants.named import NamedRowField
 from tenants.permissions import Permission
+from tenants.queries.pages import TooMuchToRead, no_longer_than
 from tenants.views.access import ConsoleRequest, actor_of, console_page
 from tenants.views.downloads import csv_response
 
 PAGE = 50
+# What is rare among millions may take longer than anybody waits; then days have to be chosen.
+LOOKED_FOR_SECONDS = 5.0
 
 
 class CallFilter(forms.Form):
@@ -76,9 +79,15 @@ def calls(request: ConsoleRequest) -> HttpResponse:
     form = CallFilter(request.GET or None)
     found = form.jobs()
     cursor = form.cleaned_data.get("cursor") if form.is_bound else None
-    rows = list((found.filter(id__lt=cursor) if cursor else found)[: PAGE + 1])
+    rows, too_much = [], False
+    try:
+        with no_longer_than(LOOKED_FOR_SECONDS):
+            rows = list((found.filter(id__lt=cursor) if cursor else found)[: PAGE + 1])
+    except TooMuchToRead:
+        too_much = True
     context = {
         "form": form,
+        "too_much": too_much,
         "filtered": form.narrows,
         "jobs": rows[:PAGE],
         "names": names_of_sub_tokens(rows),

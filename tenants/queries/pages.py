@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 
 Row = TypeVar("Row", bound=Model)
+STOPPED = "57014"
+
+
+class TooMuchToRead(Exception):
+    """What was asked for is not found in the time that somebody waits for a page."""
+
+
+@contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Stop looking after so many seconds. Raises TooMuchToRead; the transaction around it can go on."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)",
+                [f"{round(seconds * 1000)}ms"],
+            )
+            before, _limit = cursor.fetchone()
+            yield
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != STOPPED:
+            raise
+        raise TooMuchToRead from error
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from django.db import connection
+from django.db.models import Func, QuerySet, TextField, Value
 from django.test import Client
 
+from detection.api import jobs as job_api
+from detection.models import Job, ModelVersion
+from detection.views import calls
 from detection.views.drawing import drawing
 from tenants.models import Organization, Role, User
+from tenants.permissions import Permission
+from tenants.queries.pages import TooMuchToRead, no_longer_than
+from tests.api_client import body, manager_of
+from tests.detection.conftest import version  # noqa: F401 a fixture
+from tests.factories.jobs import make_spender, queue_job
 from tests.factories.sub_tokens import make_sub_token
 from tests.factories.tenants import make_membership, make_user
 
@@ -24,6 +34,39 @@ def test_a_page_opens_for_an_owner_and_is_not_there_for_an_outsider(
     assert client.get(f"/o/{alpha.slug}/{page}").status_code == HTTPStatus.OK
     client.force_login(charlie)
     assert client.get(f"/o/{alpha.slug}/{page}").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_what_is_rare_among_millions_is_not_waited_for(
+    client: Client,
+    version: ModelVersion,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slow(_form: object) -> QuerySet[Job]:
+        return Job.objects.annotate(slept=Func(Value(3), function="pg_sleep", output_field=TextField()))
+
+    sub_token = make_spender()
+    queue_job(sub_token, version)
+    manager = manager_of(sub_token.organization, Permission.CALLS_VIEW)
+    client.force_login(make_membership(sub_token.organization).user)
+    monkeypatch.setattr(calls.CallFilter, "jobs", slow)
+    monkeypatch.setattr(calls, "LOOKED_FOR_SECONDS", 0.1)
+    assert "Too many calls to look through" in client.get(f"/o/{sub_token.organization.slug}/calls/").content.decode()
+    monkeypatch.setattr(job_api, "jobs", lambda **_: slow(None))
+    monkeypatch.setattr(job_api, "LOOKED_FOR_SECONDS", 0.1)
+    response = manager.get("/v1/jobs", status="cancelled")
+    assert (response.status_code, body(response)["code"]) == (422, "validation_error")
+
+
+def test_looking_no_longer_than_leaves_the_transaction_as_it_was(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        before = cursor.fetchone()
+        with pytest.raises(TooMuchToRead), no_longer_than(0.05):
+            cursor.execute("SELECT pg_sleep(3)")
+        with no_longer_than(1):
+            cursor.execute("SELECT 1")
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        assert cursor.fetchone() == before
 
 
 def test_a_viewer_sees_calls_and_runs_nothing(client: Client, alpha: Organization) -> None:
