@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from django.db.models import Exists, OuterRef
 
-from billing.enums import GrantSource, PaymentStatus
+from billing.enums import GrantSource, PaymentKind, PaymentStatus
 from billing.errors import GatewayRefused, PaymentError
 from billing.gateways.stripe import intents
 from billing.gateways.stripe import payments as gateway
@@ -32,6 +32,8 @@ WINDOW = timedelta(days=14)
 SETTLING = timedelta(minutes=10)
 # An open page is closed after a day; what waits longer has missed news.
 STALE = timedelta(hours=1)
+# Until then the same may be asked of Stripe again, and gets the page.
+NEVER_OPENED = timedelta(days=1)
 KEPT = timedelta(days=400)
 ROWS_AT_ONCE = 500
 REASON = "reconcile payments"
@@ -80,7 +82,18 @@ def forget_old_runs(now: datetime) -> int:
 
 
 def _refresh_stale(now: datetime) -> None:
-    """Bring payments whose news were missed to where they are: expired, failed, or paid."""
+    """Bring payments whose news were missed to where they are: expired, failed, or paid.
+
+    Those for which Stripe never opened a page are over after a day.
+    """
+    with platform_scope(REASON):
+        Payment.objects.filter(
+            status=PaymentStatus.OPEN,
+            kind=PaymentKind.TOPUP,
+            checkout_session_id="",
+            payment_intent_id="",
+            created_at__lt=now - NEVER_OPENED,
+        ).update(status=PaymentStatus.EXPIRED, updated_at=now)
     for payment in _in_batches(
         Payment.objects.filter(
             status__in=[PaymentStatus.OPEN, PaymentStatus.PROCESSING], created_at__lt=now - STALE

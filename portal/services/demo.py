@@ -87,7 +87,7 @@ def _seed(demo: DemoOrganization, remembered: dict[str, Any], now: datetime) -> 
     issue_grant(
         organization_id=organization.id,
         tokens_mtok=demo.tokens * 1000,
-        source=GrantSource.PURCHASE,
+        source=GrantSource.MANUAL,
         expires_at=now + LIFE,
         reason="Demo package",
         actor=actor,

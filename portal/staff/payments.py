@@ -25,6 +25,8 @@ from tenants.secrets import without_secrets
 from tenants.views.staff_access import staff_actor_of, staff_page
 
 PAGE = queries.PAGE
+# Who paid is the customer's business: to find out what went wrong, staff need none of it.
+PERSONAL = ("customer_", "billing_details", "receipt_email", "email", "phone", "address", "shipping")
 
 
 @never_cache
@@ -84,8 +86,15 @@ def event(request: HttpRequest, event_id: uuid.UUID) -> HttpResponse:
 
 
 def _shown(found: StripeEvent) -> str:
-    safe = without_secrets(without_client_secrets(found.payload))
+    safe = without_secrets(without_client_secrets(_impersonal(found.payload)))
     return json.dumps(safe, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def _impersonal(value: Any) -> Any:
+    """Return an event's JSON without names, addresses and tax ids of who paid."""
+    if isinstance(value, dict):
+        return {name: "…" if item and name.startswith(PERSONAL) else _impersonal(item) for name, item in value.items()}
+    return [_impersonal(item) for item in value] if isinstance(value, list) else value
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:

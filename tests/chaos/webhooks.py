@@ -26,7 +26,7 @@ from tests.chaos.stack import VICTIMS, Stack
 from tests.stripe_standin import SECRET_KEY, WEBHOOK_SECRET, StandIn, free_port, signed, start, stop
 
 # What a payment by card has to tell, about.
-EVENTS_OF_A_PAYMENT = 7
+EVENTS_OF_A_PAYMENT = 11
 FINISH_SECONDS = 600
 
 

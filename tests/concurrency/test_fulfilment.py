@@ -81,7 +81,7 @@ def test_the_database_stands_behind_the_lock(
 def test_one_event_that_comes_to_many_receivers_at_once_is_one(
     committed_db: None, standin: StandIn, alpha: Organization
 ) -> None:
-    """Zulip and dj-stripe looked whether they knew an event before they stored it: two at once both did not."""
+    """dj-stripe#1239, and Zulip: an event was looked up before it was stored, so that two at once were both new."""
     make_wallet(alpha)
     payment = begin(alpha)
     standin.pay(payment.checkout_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -37,8 +38,10 @@ class Customer:
 
 
 @pytest.fixture
-def customer(stack: Stack) -> Customer:
-    return Customer(stack)
+def customer(stack: Stack) -> Iterator[Customer]:
+    customer = Customer(stack)
+    yield customer
+    customer.api.close()
 
 
 def pay(page: Page, number: str) -> None:

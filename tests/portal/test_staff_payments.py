@@ -80,18 +80,20 @@ def test_a_failed_event_is_seen_and_run_again_for_a_reason(
     assert (told_to_alpha.actor_name, told_to_alpha.reason) == (sam.email, REASON)
 
 
-def test_an_event_is_shown_without_secrets(staff: Client) -> None:
+def test_an_event_is_shown_without_secrets_and_without_who_paid(staff: Client) -> None:
     about = {
         "object": "payment_intent",
         "id": "pi_1",
         "client_secret": "pi_1_secret_planted0815",
+        "customer_details": {"email": "planted@customer.example", "address": {"line1": "Planted Street 1"}},
+        "receipt_email": "planted@customer.example",
         "metadata": {"note": "sk_live_" + "51HqLyjWDarjtT1zdp7dcAbCdEf"},
         "charges": [{"payment_method_details": {"card": {"fingerprint": "Xt5EWLlfzsGN", "last4": "4242"}}}],
     }
     event = make_stripe_event("payment_intent.succeeded", about)
     shown = text(staff.get(f"/staff/payments/events/{event.id}/"))
     assert "4242" in shown
-    for secret in ("planted0815", "51HqLyjWDarjtT1zdp7dc", "Xt5EWLlfzsGN"):
+    for secret in ("planted0815", "51HqLyjWDarjtT1zdp7dc", "Xt5EWLlfzsGN", "planted@customer", "Planted Street"):
         assert secret not in shown
 
 

@@ -20,7 +20,7 @@ from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
 from tests.billing.payments.buying import begin, deliver, grants_of
 from tests.factories.billing import assert_ledger_clean, make_wallet
-from tests.factories.payments import make_paid_payment, payment_now
+from tests.factories.payments import make_paid_payment, make_payment, payment_now
 from tests.stripe_standin import StandIn
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +75,15 @@ def test_news_that_were_missed_of_old_payments_are_caught_up(standin: StandIn, a
     standin.client().v1.checkout.sessions.expire(payment.checkout_session_id)
     reconcile_payments(now=timezone.now() + timedelta(hours=2))
     assert payment_now(payment.id, alpha).status == PaymentStatus.EXPIRED
+
+
+def test_what_stripe_never_opened_a_page_for_is_over_after_a_day(standin: StandIn, alpha: Organization) -> None:
+    now = timezone.now()
+    young = make_payment(alpha, checkout_session_id="", created_at=now - timedelta(hours=23))
+    old = make_payment(alpha, checkout_session_id="", created_at=now - timedelta(hours=25))
+    reconcile_payments(now=now)
+    assert payment_now(young.id, alpha).status == PaymentStatus.OPEN
+    assert payment_now(old.id, alpha).status == PaymentStatus.EXPIRED
 
 
 def test_money_without_tokens_is_told(standin: StandIn, alpha: Organization, soon: datetime) -> None:
