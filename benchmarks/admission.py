@@ -1,11 +1,12 @@
-"""How many calls a second are admitted with limits on all levels, beside the same calls without any limit.
+"""How many calls a second are admitted under a plan and with limits on all levels, beside calls without any of both.
 
     python -m benchmarks.admission [--seconds 3] [--rounds 5]
 
 Starts its own PostgreSQL on disk with fsync on, and its own Redis. An organization's sub-tokens draw on its wallet
 through their team. With limits, organization, team and sub-token each have every limit that there is: Tokens per hour,
-day, month and in all, requests per second and day, and calls at a time. Both take turns within one run, on a ledger and
-job log that grow alike; the median of the rounds counts. Afterwards every window must say what its holds say.
+day, month and in all, requests per second and day, and calls at a time; a plan has every ceiling. All take turns
+within one run, on a ledger and job log that grow alike; the median of the rounds counts. Afterwards every window must
+say what its holds say.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ PROCESSES, CLIENTS, SUB_TOKENS = 2, 8, 16
 PRICE_MTOK = 700
 WANTED = 0.7
 HOW = ("statement", "call")
+KINDS = ("neither", "plan", "limits")
 _CEILINGS = ("tokens_per_hour_mtok", "tokens_per_day_mtok", "tokens_per_month_mtok", "tokens_total_mtok")
 
 
@@ -54,36 +56,37 @@ def main() -> int:
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Let the two take turns, print the table, and return 1 unless limits cost less than they may."""
-    groups = {False: prepare(limited=False), True: prepare(limited=True)}
+    """Let the three take turns, print the table, and return 1 unless limits cost less than they may."""
+    groups = {kind: prepare(kind) for kind in KINDS}
     processes = [Process() for _ in range(PROCESSES)]
-    rates: dict[tuple[str, bool], list[float]] = {(how, limited): [] for how in HOW for limited in groups}
+    rates: dict[tuple[str, str], list[float]] = {(how, kind): [] for how in HOW for kind in KINDS}
     for number in range(options.rounds + 1):
         for how in HOW:
-            for limited in (bool(number % 2), not number % 2):
+            for kind in KINDS if number % 2 else reversed(KINDS):
                 for process in processes:
-                    process.pipe.send((how, *groups[limited], options.seconds))
+                    process.pipe.send((how, *groups[kind], options.seconds))
                 admitted = sum(process.pipe.recv() for process in processes)
                 if number:  # the first round fills caches and plans
-                    rates[how, limited].append(admitted / options.seconds)
+                    rates[how, kind].append(admitted / options.seconds)
     for process in processes:
         process.pipe.send(None)
         process.process.join()
     check()
     rows, worst = [], 1.0
     for how in HOW:
-        free, bound = (statistics.median(rates[how, limited]) for limited in (False, True))
+        free, planned, bound = (statistics.median(rates[how, kind]) for kind in KINDS)
         worst = min(worst, bound / free)
-        spread = f"{min(rates[how, True]):.0f} to {max(rates[how, True]):.0f}"
-        rows.append([how, f"{free:.0f}", f"{bound:.0f}", spread, f"{bound / free:.2f}"])
+        spread = f"{min(rates[how, 'limits']):.0f} to {max(rates[how, 'limits']):.0f}"
+        shares = (f"{planned / free:.2f}", f"{bound / free:.2f}")
+        rows.append([how, f"{free:.0f}", f"{planned:.0f}", f"{bound:.0f}", spread, *shares])
     title = f"admission: admitted a second, {PROCESSES * CLIENTS} clients, {SUB_TOKENS} sub-tokens of one team"
-    print_table(title, ["", "no limits", "all limits", "lowest to highest", "share"], rows)
+    print_table(title, ["", "neither", "plan", "all limits", "lowest to highest", "plan, share", "limits, share"], rows)
     print("\nstatement: limits, hold, place in the queue and job row; call: with the rate in Redis before it.")
     print(f"Every window says what its holds say. Wanted: at least {WANTED} of the rate without limits.")
     return int(worst < WANTED)
 
 
-def prepare(*, limited: bool) -> tuple[str, list[str], str]:
+def prepare(kind: str) -> tuple[str, list[str], str]:
     """Make an organization with a team and its sub-tokens; return it, their ids and the model version's."""
     from django.utils import timezone
 
@@ -92,6 +95,7 @@ def prepare(*, limited: bool) -> tuple[str, list[str], str]:
     from billing.queries.pools import pool_of
     from billing.services import accounts, grants
     from billing.services.limits import Ceilings, set_limits
+    from billing.services.plans import PlanOffer, set_plan
     from billing.services.pools import open_pool
     from billing.services.sub_tokens import create_sub_token
     from detection.enums import Engine
@@ -100,7 +104,7 @@ def prepare(*, limited: bool) -> tuple[str, list[str], str]:
     from tenants.models import Organization, Team
     from tenants.scope import organization_scope, platform_scope
 
-    now, name = timezone.now(), "limited" if limited else "free"
+    now, name = timezone.now(), kind
     with platform_scope("benchmark"):
         organization = Organization.objects.create(name=name, slug=name)
         metadata = {
@@ -108,7 +112,10 @@ def prepare(*, limited: bool) -> tuple[str, list[str], str]:
             "classes": ["a"], "default_img_size": 640, "stride": 32, "end_to_end": True, "metrics": {},
         }  # fmt: skip
         version = catalogue.register_version(metadata, path="", engine=Engine.NULL)
-    wallet = accounts.open_wallet(organization.id, plan="enterprise")
+    ceilings: dict[str, Any] = {"tokens_per_hour_mtok": 10**12, "requests_per_second": Decimal(900_000)}
+    terms = {**ceilings, "concurrency": 10**5} if kind == "plan" else {}
+    plan = set_plan(key=name, terms=PlanOffer(name=name, position=1000 + KINDS.index(kind), **terms), now=now)
+    wallet = accounts.open_wallet(organization.id, plan=plan.key)
     grants.issue_grant(
         organization_id=organization.id, tokens_mtok=10**12, source=GrantSource.PURCHASE,
         expires_at=now + timedelta(days=365), idempotency_key="benchmark", now=now,
@@ -123,7 +130,7 @@ def prepare(*, limited: bool) -> tuple[str, list[str], str]:
             ).sub_token
             for number in range(SUB_TOKENS)
         ]  # fmt: skip
-        if limited:
+        if kind == "limits":
             everything: dict[str, Any] = dict.fromkeys(_CEILINGS, 10**12)
             everything |= {"requests_per_second": Decimal(900_000), "requests_per_day": 10**6, "concurrency": 10**5}
             pool = pool_of(team.id)
@@ -212,7 +219,7 @@ def check() -> None:
         )
         rows = cursor.fetchall()
     off = [row for row in rows if row[3] != row[4]]
-    if off or len(rows) != 12:
+    if off or len(rows) != 13:
         raise SystemExit(f"windows are off: {off or rows}")
 
 

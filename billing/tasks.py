@@ -17,6 +17,7 @@ from billing.services import (
     unusual,
     webhooks,
 )
+from billing.services.boosts import end_refunded_boosts
 from billing.services.code_guesses import forget_guesses
 from billing.services.code_purchases import release_forgotten
 from billing.services.expiring import warn_of_expiring_grants
@@ -130,8 +131,10 @@ def warn_of_grants_that_expire() -> None:
 
 @shared_task(name="billing.keep_plans")
 def keep_plans() -> None:
-    """Every half minute: begin the months of plans that cost nothing, and write changed ceilings where they act."""
+    """Every half minute: begin the months of plans that cost nothing, write changed ceilings where they act, and end
+    boosts that were paid back."""
     now = timezone.now()
     begin_due_periods(now=now)
     keep_ceilings(now=now)
+    end_refunded_boosts(now=now)
     _paid_plans.start()

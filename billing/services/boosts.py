@@ -10,7 +10,10 @@ from billing.models import Boost, Payment
 from billing.queries.credentials import forget_credentials
 from billing.services.subscriptions import locked_subscription
 from tenants.actors import PLATFORM
+from tenants.scope import organization_scope, platform_scope
 from tenants.services import audit
+
+AT_ONCE = 200
 
 
 def start_boost(payment: Payment, *, now: datetime) -> Boost:
@@ -62,3 +65,19 @@ def end_boost(payment: Payment, *, now: datetime) -> Boost | None:
     )
     transaction.on_commit(forget_credentials)
     return boost
+
+
+def end_refunded_boosts(*, now: datetime) -> int:
+    """End every boost that runs, or is to come, whose payment was paid back, also in part; return how many.
+
+    Through the platform's door to find them, then each organization alone. Safe to repeat and to race.
+    """
+    with platform_scope("find boosts that were paid back"):
+        found = list(
+            Boost.objects.filter(ends_at__gt=now, payment__refunded_minor__gt=0).select_related("payment")[:AT_ONCE]
+        )
+    for boost in found:
+        assert boost.payment is not None, "it was found by its payment"
+        with organization_scope(boost.organization_id):
+            end_boost(boost.payment, now=now)
+    return len(found)

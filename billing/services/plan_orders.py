@@ -214,7 +214,7 @@ def resume_plan(*, organization_id: uuid.UUID, actor: Actor, now: datetime) -> C
 
 
 def end_paid_plan(*, organization_id: uuid.UUID, now: datetime) -> None:
-    """End a subscription at Stripe at once, giving nothing back, before staff give another plan or all is deleted.
+    """End a subscription at Stripe at once, giving nothing back, before staff give another plan.
 
     Does nothing where there is none. Opens scopes of its own. Raises PlanBusy, and what the gateway does.
     """
@@ -223,6 +223,21 @@ def end_paid_plan(*, organization_id: uuid.UUID, now: datetime) -> None:
             row = subscription()
         if row is not None and row.stripe_id is not None:
             subscriptions.cancel(row.stripe_id, key=key)
+            settle(look(row.stripe_id), now=now)
+
+
+def let_plan_end(*, organization_id: uuid.UUID, now: datetime) -> None:
+    """Let a plan that is paid end with its period, because its organization goes: nothing is charged any more.
+
+    Does nothing where there is none. Opens scopes of its own. Raises PlanBusy, and what the gateway does.
+    """
+    with _changing(organization_id, now) as key:
+        with organization_scope(organization_id):
+            row = subscription()
+        if row is not None and row.stripe_id is not None:
+            found = subscriptions.subscription(row.stripe_id)
+            if found.is_live and not found.ends_with_period:
+                subscriptions.end_with_period(key=key, found=found, ends=True)
             settle(look(row.stripe_id), now=now)
 
 

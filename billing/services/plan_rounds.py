@@ -11,7 +11,7 @@ from billing.enums import SubscriptionStatus
 from billing.errors import PaymentError, PlanError
 from billing.gateways.stripe import invoices, payments_enabled, subscriptions
 from billing.models import Subscription
-from billing.services.plan_orders import end_paid_plan
+from billing.services.plan_orders import let_plan_end
 from billing.services.plan_settling import look, settle
 from tenants.scope import platform_scope
 
@@ -42,9 +42,9 @@ def keep_paid_plans(*, now: datetime) -> int:
             )[:AT_ONCE]
         )
         leaving = list(
-            paid.filter(organization__deletion_requested_at__isnull=False).values_list("organization_id", flat=True)[
-                :AT_ONCE
-            ]
+            paid.filter(organization__deletion_requested_at__isnull=False)
+            .exclude(next_plan__initial=True)
+            .values_list("organization_id", flat=True)[:AT_ONCE]
         )
     ended = sum(
         _end(organization_id, stripe_id, invoice_id, now)
@@ -74,7 +74,7 @@ def _end(organization_id: uuid.UUID, stripe_id: str, invoice_id: str, now: datet
 
 def _leave(organization_id: uuid.UUID, now: datetime) -> bool:
     try:
-        end_paid_plan(organization_id=organization_id, now=now)
+        let_plan_end(organization_id=organization_id, now=now)
     except (PaymentError, PlanError) as error:
         log.warning("plan_of_leaving_organization_stays", organization=str(organization_id), error=str(error))
         return False

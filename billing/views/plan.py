@@ -87,6 +87,10 @@ def plan(request: ConsoleRequest) -> HttpResponse:
             plan_orders.settle_session(organization_id=request.organization.id, now=now)
         except PaymentError as error:
             log.warning("plan_not_looked_up", error=type(error).__name__)
+    return _show(request, now)
+
+
+def _show(request: ConsoleRequest, now: datetime) -> HttpResponse:
     may_buy = Permission.BILLING_MANAGE in request.permissions
     with organization_scope(request.organization.id):
         row = subscription()
@@ -121,7 +125,7 @@ def plan_change(request: ConsoleRequest) -> HttpResponse:
     slug = request.organization.slug
     form = ConfirmForm(request.POST or request.GET)
     if not form.is_valid():
-        raise Http404
+        return _show(request, timezone.now())
     asked = form.cleaned_data
     if request.method == "POST":
         return _do(

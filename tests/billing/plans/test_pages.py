@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.models import Boost, BoostOffer, Payment
 from billing.queries.estimates import cheapest
-from billing.services.boosts import end_boost
+from billing.services.boosts import end_boost, end_refunded_boosts
 from portal.views.pricing import compare
 from tenants.actors import PLATFORM
 from tenants.models import Organization, User
@@ -196,6 +196,18 @@ class TestBoost:
         (boost,) = self.boosts(customer)
         assert boost.ends_at == now
         assert api("GET", "boosts").json()["boosts"] == []
+
+    def test_the_clock_ends_what_was_refunded(self, customer: Customer, api: Any) -> None:
+        payment = self.buy(customer, api)
+        customer.standin.pay(payment.checkout_url)
+        customer.hear()
+        now = timezone.now()
+        assert end_refunded_boosts(now=now) == 0
+        with organization_scope(customer.id):
+            Payment.objects.filter(id=payment.id).update(refunded_minor=1)
+        assert end_refunded_boosts(now=now) == 1
+        assert end_refunded_boosts(now=now) == 0
+        assert self.boosts(customer)[0].ends_at == now
 
     def test_one_that_is_not_paid_raises_nothing(self, customer: Customer, api: Any) -> None:
         payment = self.buy(customer, api)

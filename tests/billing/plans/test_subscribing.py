@@ -13,7 +13,7 @@ from billing.services import plan_orders, plan_rounds, plan_settling
 from billing.services.reconciliation import reconcile_payments
 from billing.services.subscriptions import give_plan
 from tenants.actors import PLATFORM
-from tenants.models import AuditEvent, OutboxMail
+from tenants.models import AuditEvent, Organization, OutboxMail
 from tenants.scope import organization_scope, platform_scope
 from tests.billing.plans.buying import BUYER, Customer
 from tests.factories.billing import assert_ledger_clean
@@ -221,6 +221,19 @@ def test_an_overdue_plan_that_is_paid_is_back_at_once(customer: Customer) -> Non
     assert customer.row().grace_ends_at is None
     assert customer.plan_tokens() == [10_000_000, 10_000_000]
     assert plan_rounds.keep_paid_plans(now=timezone.now()) == 0
+
+
+def test_an_organization_that_goes_is_not_charged_again(customer: Customer) -> None:
+    customer.subscribe("basic")
+    with organization_scope(customer.id):
+        Organization.objects.filter(id=customer.id).update(
+            deletion_requested_at=timezone.now(), deletion_due_at=timezone.now() + timedelta(days=14)
+        )
+    assert plan_rounds.keep_paid_plans(now=timezone.now()) == 1
+    assert customer.state() == ("basic", "active", "free")
+    assert plan_rounds.keep_paid_plans(now=timezone.now()) == 0
+    customer.renew()
+    assert len(customer.payments()) == 1
 
 
 def test_another_currency_is_refused_while_a_plan_is_paid(customer: Customer) -> None:
