@@ -140,6 +140,13 @@ def test_no_sequence_of_parts_pays_more_than_the_whole(total: int, whole: int, c
     assert tokens_of(total_minor=total, whole_mtok=whole, gone_minor=paid) <= gone
 
 
+def test_the_worked_example_of_the_docs() -> None:
+    whole = {"total_minor": 9_500, "whole_mtok": 10_000_000}
+    assert money_of(**whole, gone_mtok=7_499_500) == 7_124
+    first = money_of(**whole, gone_mtok=333_333)
+    assert (first, money_of(**whole, gone_mtok=7_499_500) - first) == (316, 6_808)
+
+
 def test_the_same_key_is_the_same_refund_and_another_amount_a_mismatch(standin: StandIn, alpha: Organization) -> None:
     payment = buy(standin, alpha, 1_000)
     first = refund(payment, 100_000, key="once")
