@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from billing.enums import AlertRule, DebtCause, DisputeStatus, RefundStatus
+from billing.enums import AlertRule, DebtCause, DisputeStatus, PaymentKind, RefundStatus
 from billing.gateways.stripe.disputes import StripeDispute
 from billing.models import Dispute, Grant, Payment
 from billing.refunding import tokens_of
 from billing.services.alerts import raise_alert
+from billing.services.boosts import end_boost
 from billing.services.freezes import freeze, thaw
 from billing.services.refund_news import lock_payment, payment_of
 from billing.services.refunds import bonus_grants
@@ -130,6 +131,8 @@ def _goes_on(before: DisputeStatus, after: DisputeStatus) -> bool:
 
 def _follow(dispute: Dispute, before: DisputeStatus | None, now: datetime) -> None:
     """Freeze, thaw or undo, as a dispute's new state asks for; a lost one is settled afterwards."""
+    if dispute.payment.kind == PaymentKind.BOOST and dispute.status != DisputeStatus.WON:
+        end_boost(dispute.payment, now=now)
     grant = dispute.payment.grant
     grants = [] if grant is None else [grant, *bonus_grants(dispute.payment)]
     ids = [found.id for found in grants]

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from billing.enums import DebtCause, PaymentStatus, RefundOrigin, RefundStatus
+from billing.enums import DebtCause, PaymentKind, PaymentStatus, RefundOrigin, RefundStatus
 from billing.errors import PaymentMismatch, PaymentUnknown
 from billing.gateways.stripe.refunds import StripeRefund
 from billing.models import Payment, Refund
 from billing.refunding import money_of, tokens_of
+from billing.services.boosts import end_boost
 from billing.services.takebacks import take_back, undo_take_back
 from tenants.actors import PLATFORM
 from tenants.scope import organization_scope, platform_scope
@@ -58,6 +59,8 @@ def keep_refund(*, found: StripeRefund, now: datetime) -> Refund:
             else:
                 _go_on(refund, status, now)
         settle_refund(refund=refund, now=now)
+        if payment.kind == PaymentKind.BOOST and refund.status != RefundStatus.FAILED:
+            end_boost(payment, now=now)
     return refund
 
 

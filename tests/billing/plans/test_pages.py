@@ -23,7 +23,7 @@ from tenants.services.management_keys import create_management_key
 from tests.billing.plans.buying import Customer
 from tests.factories.billing import make_wallet
 from tests.factories.plans import put_on
-from tests.stripe_standin import PAID
+from tests.stripe_standin import DISPUTED, PAID
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_process")]
 
@@ -196,6 +196,26 @@ class TestBoost:
         (boost,) = self.boosts(customer)
         assert boost.ends_at == now
         assert api("GET", "boosts").json()["boosts"] == []
+
+    def test_a_refund_at_stripe_ends_it(self, customer: Customer, api: Any) -> None:
+        payment = self.buy(customer, api)
+        customer.standin.pay(payment.checkout_url)
+        customer.hear()
+        with organization_scope(customer.id):
+            payment.refresh_from_db()
+        customer.standin.client().v1.refunds.create({"payment_intent": payment.payment_intent_id, "amount": 100})
+        customer.hear()
+        assert api("GET", "boosts").json()["boosts"] == []
+
+    def test_a_dispute_ends_it(self, customer: Customer, api: Any) -> None:
+        payment = self.buy(customer, api)
+        customer.standin.pay(payment.checkout_url, DISPUTED)
+        customer.hear()
+        customer.hear()
+        (boost,) = self.boosts(customer)
+        assert boost.paid_until
+        assert boost.ends_at
+        assert boost.ends_at < boost.paid_until
 
     def test_the_clock_ends_what_was_refunded(self, customer: Customer, api: Any) -> None:
         payment = self.buy(customer, api)
