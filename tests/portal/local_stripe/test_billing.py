@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
+from portal.local.stripe.lines import period_end
 from tests.portal.local_stripe.conftest import told
 from tests.portal.local_stripe.faithful import differences
 from tests.stripe_standin import DECLINED, PAID, SECRET_KEY, SECURE_ALWAYS, SECURE_ONCE, StandIn
@@ -340,9 +341,7 @@ def test_cancelled_at_once_with_the_rest_as_a_balance(
     assert len(client.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data) == 1
 
 
-def test_the_last_day_of_a_month_stays_the_last(standin: StandIn) -> None:
-    from portal.local.stripe.lines import period_end  # noqa: PLC0415 the stand-in's own arithmetic, alone
-
+def test_the_last_day_of_a_month_stays_the_last() -> None:
     monthly, january = {"interval": "month", "interval_count": 1}, 1_769_853_600  # 2026-01-31 10:00 UTC
     february = period_end(january, monthly, january)
     assert february == 1_772_272_800  # 2026-02-28 10:00 UTC
