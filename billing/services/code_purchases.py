@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from django.db.models import Q
 
 from billing.codes import hash_code, read_code
 from billing.enums import CodeBenefit, PaymentStatus, RedemptionStatus
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 LEAST_MINOR = {"CNY": 400, "USD": 50}
 # By then whoever begins a payment has asked Stripe for its page, or is dead.
 UNOPENED, AT_ONCE = timedelta(hours=1), 200
+OVER = (PaymentStatus.FAILED, PaymentStatus.EXPIRED)
 
 
 @dataclass(frozen=True)
@@ -165,18 +167,17 @@ def release_for(payment: Payment, *, now: datetime) -> None:
 
 
 def release_forgotten(*, now: datetime) -> int:
-    """Free the codes of payments whose page was never opened, because a process died before, and return how many.
+    """Free the codes of payments that came to nothing without a word, and return how many.
 
-    Such a payment is given up: nobody could have paid it. Through the platform's door, each in a transaction of its
-    own; for the scheduler.
+    Those whose page was never opened, because a process died before, are given up: nobody could have paid them. Through
+    the platform's door, each in a transaction of its own; for the scheduler.
     """
     with platform_scope("find codes of payments that nobody could pay"):
         found = list(
             Payment.objects.filter(
+                Q(status__in=OVER)
+                | Q(status=PaymentStatus.OPEN, checkout_session_id="", created_at__lt=now - UNOPENED),
                 codes__status=RedemptionStatus.RESERVED,
-                status=PaymentStatus.OPEN,
-                checkout_session_id="",
-                created_at__lt=now - UNOPENED,
             ).values_list("organization_id", "id")[:AT_ONCE]
         )
     for organization_id, payment_id in found:
@@ -185,6 +186,7 @@ def release_forgotten(*, now: datetime) -> int:
             if payment.status == PaymentStatus.OPEN and not payment.checkout_session_id:
                 payment.status, payment.updated_at = PaymentStatus.EXPIRED, now
                 payment.save(update_fields=["status", "updated_at"])
+            if payment.status in OVER:
                 release_for(payment, now=now)
     return len(found)
 

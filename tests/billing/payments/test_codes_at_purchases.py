@@ -23,6 +23,7 @@ from billing.queries.top_ups import Offer
 from billing.services.code_purchases import quote_code, release_forgotten
 from billing.services.codes import redeem_code
 from billing.services.fulfilment import fulfil, settle
+from billing.services.refunds import request_refund
 from billing.services.topups import Buyer, begin_top_up, cancel_top_up
 from tenants.actors import Actor, user_actor
 from tenants.identifiers import new_id
@@ -111,6 +112,25 @@ def test_a_bonus_comes_with_the_payment_and_refers_to_it(
     assert redemption_of(payment).status == RedemptionStatus.REDEEMED
     assert_ledger_clean()
     assert_codes_clean()
+
+
+def test_a_refund_takes_the_bonus_back_with_what_it_came_with(
+    alpha: Organization, actor: Actor, standin: StandIn
+) -> None:
+    payment = pay(begin(alpha, actor, make_code(**promise(CodeBenefit.BONUS_PERCENT, percent=15))), standin)
+    assert available(alpha) == 1_150_000
+    for mtok, left in ((500_000, 575_000), (None, 0)):
+        request_refund(
+            organization_id=alpha.id,
+            payment_id=payment.id,
+            mtok=mtok,
+            reason="Bought by mistake",
+            actor=actor,
+            idempotency_key=str(new_id()),
+            now=timezone.now(),
+        )
+        assert available(alpha) == left, "no bonus stays without its purchase"
+    assert_ledger_clean()
 
 
 def test_a_percent_comes_off_the_price_that_stripe_is_told(
@@ -225,6 +245,15 @@ def test_a_process_that_dies_before_the_page_is_open_frees_the_code_in_an_hour(
     assert release_forgotten(now=now + timedelta(minutes=61)) == 1
     assert uses(made) == [0]
     assert release_forgotten(now=now + timedelta(minutes=61)) == 0
+
+
+def test_a_payment_that_was_ended_without_a_word_frees_its_code(alpha: Organization, actor: Actor) -> None:
+    made = make_code_set(**promise(CodeBenefit.BONUS_PERCENT, percent=15))
+    payment = begin(alpha, actor, made.codes[0])
+    with organization_scope(alpha.id):
+        Payment.objects.filter(id=payment.id).update(status=PaymentStatus.EXPIRED)
+    assert release_forgotten(now=timezone.now()) == 1
+    assert uses(made) == [0]
 
 
 def test_an_open_page_keeps_its_code(alpha: Organization, actor: Actor) -> None:
