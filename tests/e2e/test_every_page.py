@@ -34,6 +34,7 @@ CONSOLE = [
     "/billing/",
     "/billing/top-up/",
     "/billing/redeem/",
+    "/billing/refunds/",
     "/billing/plan/",
     "/billing/auto-top-up/",
     "/billing/cards/",
