@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -52,6 +53,10 @@ class CodeSetForm(ReasonForm):
     first_purchase_only = forms.BooleanField(label=_("For an organization's first purchase only"), required=False)
     field_order = ["name", "benefit", "tokens", "percent", "valid_days", "count", "uses_per_code",
                    "uses_per_organization", "last_day", "first_purchase_only", "reason"]  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = _("Kept with the codes, for staff.")
 
     def terms(self) -> CodeTerms:
         """Return what was asked for, of a valid form."""
