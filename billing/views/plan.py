@@ -165,7 +165,9 @@ def plan_change(request: ConsoleRequest) -> HttpResponse:
             }
         ),
     }
-    return render(request, "billing/plan_change.html", context)
+    # The frame around it shows the balance.
+    with organization_scope(request.organization.id):
+        return render(request, "billing/plan_change.html", context)
 
 
 @console_page("billing.manage", scoped=False)

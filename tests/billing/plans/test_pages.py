@@ -21,7 +21,7 @@ from tenants.permissions import MANAGEMENT_KEY_SCOPES, Permission
 from tenants.scope import organization_scope
 from tenants.services.management_keys import create_management_key
 from tests.billing.plans.buying import Customer
-from tests.factories.billing import make_wallet
+from tests.factories.billing import make_grant, make_wallet
 from tests.factories.plans import put_on
 from tests.stripe_standin import DISPUTED, PAID
 
@@ -59,12 +59,14 @@ def fields_of(page: str) -> dict[str, str]:
 
 
 def test_a_person_subscribes_upgrades_and_cancels_on_the_pages(owner: Client, customer: Customer) -> None:
+    make_grant(customer.organization, 12_345_000)
     page = owner.get("/o/alpha/billing/plan/").content.decode()
     assert "Your plan" in page
     assert "?plan=basic&amp;currency=CNY" in page
     shown = owner.get("/o/alpha/billing/plan/change/?plan=basic&currency=CNY").content.decode()
     assert "99.00 CNY" in shown
     assert "10,000 Tokens come" in shown
+    assert "12,345" in shown, "the balance, in the frame around it"
     leaving = owner.post("/o/alpha/billing/plan/change/", fields_of(shown)).content.decode()
     (url,) = set(re.findall(r'href="(http[^"]+/c/pay/[^"]+)"', leaving))
     assert customer.standin.pay(url, PAID).went_on
