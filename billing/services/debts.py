@@ -221,7 +221,7 @@ def _lock_ends(organization_id: uuid.UUID) -> tuple[Account, Account]:
             organization_id=organization_id, kind__in=[AccountKind.ORG_WALLET, AccountKind.REFUNDED]
         ).values_list("kind", "id")
     )
-    if not ids:
+    if len(ids) < 2:
         raise AccountUnknown("There is no such wallet.")
     accounts = lock_accounts(ids.values())
     return accounts[ids[AccountKind.ORG_WALLET]], accounts[ids[AccountKind.REFUNDED]]

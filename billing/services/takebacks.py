@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.enums import AccountKind, DebtCause, TransferKind
+from billing.errors import AccountUnknown
 from billing.models import Account, Debt, Grant, Lot, Transfer
 from billing.queries.hanging import places_above
 from billing.services.debts import give_back, owe, spent_mtok, void
@@ -96,12 +97,14 @@ def undo_take_back(*, grant: Grant, reference: str, actor: Actor, now: datetime)
 def lock_for_taking(organization_id: uuid.UUID, grants: Sequence[Grant]) -> tuple[Account, Account]:
     """Lock all that taking these grants back, or undoing that, locks; return the wallet and the refunded account.
 
-    Needs a transaction. What locks some of them again afterwards waits for nobody.
+    Needs a transaction. What locks some of them again afterwards waits for nobody. Raises AccountUnknown.
     """
     ends = Account.objects.filter(
         organization_id=organization_id, kind__in=[AccountKind.ORG_WALLET, AccountKind.REFUNDED]
     )
     ids: dict[str, uuid.UUID] = dict(ends.values_list("kind", "id"))
+    if len(ids) < 2:
+        raise AccountUnknown("This organization has no wallet yet.")
 
     def involved() -> set[uuid.UUID]:
         return {*ids.values(), *places_above(Lot.objects.filter(grant__in=grants).values_list("account_id", flat=True))}
