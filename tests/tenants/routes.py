@@ -85,6 +85,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/sub_tokens": {"name": "Line 9", "tokens": 1},
     "post /v1/sub_tokens/{sub_token_id}/move": {"tokens": 1},
     "post /v1/topups": {},
+    "post /v1/boosts": {},
     "put /v1/auto_topup": {"enabled": False, "threshold": 10, "monthly_ceiling_minor": 100_000},
     "post /v1/sub_tokens/bulk": {"act": "suspend"},
     "post /v1/teams": {"name": "Line 9"},

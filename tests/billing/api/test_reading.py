@@ -29,6 +29,9 @@ def account_of(organization: Organization, sub_token_id: str) -> Any:
         return SubToken.objects.select_related("account").get(id=sub_token_id).account
 
 
+EMPTY = {"available_tokens": 0, "held_tokens": 0, "frozen_tokens": 0, "debt_tokens": 0, "grants": []}
+
+
 class TestBalance:
     def test_an_organizations(self, manager: ApiClient, rich: Organization) -> None:
         soon = timezone.now().replace(microsecond=0) + timedelta(days=3)
@@ -36,7 +39,8 @@ class TestBalance:
         account = account_of(rich, made(manager)["id"])
         make_hold(account, 1_001, now=timezone.now())
         answer = body(manager.get("/v1/balance"))
-        assert set(answer) == {"available_tokens", "held_tokens", "grants"}
+        assert set(answer) == {"available_tokens", "held_tokens", "frozen_tokens", "debt_tokens", "grants"}
+        assert (answer["frozen_tokens"], answer["debt_tokens"]) == (0, 0)
         assert (answer["available_tokens"], answer["held_tokens"]) == (Decimal("99"), Decimal("1.001"))
         first, second = answer["grants"]
         assert first == {
@@ -58,11 +62,11 @@ class TestBalance:
 
     def test_a_capped_sub_tokens(self, manager: ApiClient) -> None:
         secret = made(manager, mode="capped", tokens=5)["secret"]
-        assert body(ApiClient(secret).get("/v1/balance")) == {"available_tokens": 5, "held_tokens": 0, "grants": []}
+        assert body(ApiClient(secret).get("/v1/balance")) == {**EMPTY, "available_tokens": 5}
 
     def test_another_organizations_is_not_in_it(self, manager: ApiClient, beta: Organization) -> None:
         outsider = manager_of(beta)
-        assert body(outsider.get("/v1/balance")) == {"available_tokens": 0, "held_tokens": 0, "grants": []}
+        assert body(outsider.get("/v1/balance")) == EMPTY
 
     def test_its_scope(self, rich: Organization) -> None:
         assert manager_of(rich, Permission.LEDGER_VIEW).get("/v1/balance").status_code == 403
