@@ -15,7 +15,7 @@ from django.utils import timezone
 from detection.models import ModelVersion
 from tenants.models import Organization
 from tenants.scope import organization_scope
-from tests.detection.conftest import Caller
+from tests.detection.conftest import Caller, make_caller
 from tests.detection.images import picture
 from tests.detection.live import live_server
 from tests.factories.plans import make_boost, make_plan, put_on
@@ -24,6 +24,12 @@ pytestmark = [pytest.mark.usefixtures("committed_db"), pytest.mark.slow]
 # A credential is believed for 0.8 s; the rest is for the machine.
 WITHIN_SECONDS = 1.0
 SLOW = Decimal("0.01")
+
+
+@pytest.fixture
+def caller(alpha: Organization, version: ModelVersion) -> Caller:
+    """A sub-token of Alpha whose Tokens do not run out, however many calls a quick machine makes in a second."""
+    return make_caller(alpha, 100_000_000, requests_per_second=1000, burst=1000)
 
 
 @pytest.fixture
