@@ -57,9 +57,12 @@ def card_new(request: ConsoleRequest) -> HttpResponse:
 @never_cache
 def card_saved(request: ConsoleRequest) -> HttpResponse:
     """Take over what was saved on Stripe's page (`?session=`): who saved it comes back here."""
+    session_id = request.GET.get("session", "")[:120]
+    if not session_id:
+        return redirect("cards", request.organization.slug)
     try:
         saved = service.save_card(
-            session_id=request.GET.get("session", "")[:120] or "-",
+            session_id=session_id,
             organization_id=request.organization.id,
             now=timezone.now(),
         )

@@ -125,7 +125,7 @@ def plan_change(request: ConsoleRequest) -> HttpResponse:
     slug = request.organization.slug
     form = ConfirmForm(request.POST or request.GET)
     if not form.is_valid():
-        return _show(request, timezone.now())
+        return _show(request, timezone.now()) if request.method == "POST" else redirect("plan", slug)
     asked = form.cleaned_data
     if request.method == "POST":
         return _do(

@@ -36,6 +36,7 @@ CONSOLE = [
     "/billing/redeem/",
     "/billing/refunds/",
     "/billing/plan/",
+    "/billing/plan/change/?plan=basic&currency=CNY",
     "/billing/auto-top-up/",
     "/billing/cards/",
     "/ledger/",
