@@ -216,6 +216,7 @@ def _tell(kind: str, payment: Payment, now: datetime) -> None:
         context={
             "organization": organization.name,
             "tokens": f"{payment.tokens_mtok // MTOK_PER_TOKEN:,}",
+            "boost": payment.label if payment.kind == PaymentKind.BOOST else "",
             "money": payment.total,
             "button_url": f"{settings.BASE_URL}/o/{organization.slug}/billing/payments/{payment.id}/",
         },

@@ -85,6 +85,7 @@ def _consequence(terms: AutoTopUpTerms, customer: BillingCustomer | None) -> lis
         % {"hour": terms.most_per_hour, "day": terms.most_per_day},
         _("%(card)s is charged while nobody is present.")
         % {"card": f"{customer.card_brand.capitalize()} ···· {customer.card_last4}"},
+        _("The listed price is charged: tax is worked out only where somebody buys by hand."),
     ]
     left = Account.objects.values_list("posted_mtok", flat=True).get(kind=AccountKind.ORG_WALLET)
     if left < terms.threshold_mtok:
