@@ -6,7 +6,12 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import translation
 
-FACTS = {"organization": "Alpha", "money": "9.00 CNY", "button_url": "http://localhost/", "base_url": "http://localhost"}
+FACTS = {
+    "organization": "Alpha",
+    "money": "9.00 CNY",
+    "button_url": "http://localhost/",
+    "base_url": "http://localhost",
+}
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
