@@ -13,6 +13,7 @@ from django.db import connection
 from billing.enums import HoldOutcome, OnExhausted
 from billing.queries.credentials import Credential
 from billing.services.exhaustion import note_refusal
+from detection.enums import JobStatus
 from detection.models import Job
 from detection.services.refusals import refusal
 from tenants.api.problems import Problem
@@ -67,7 +68,8 @@ def admit(credential: Credential, job: Job) -> Admission:
                 credential.sub_token_id,
                 job.idempotency_key,
                 job.request_hash,
-                job.wait,
+                # A cached answer is given at once, so its row must survive a power cut by then.
+                job.wait and job.status == JobStatus.QUEUED,
                 credential.on_exhausted == OnExhausted.WAIT,
                 weight_of(credential),
                 row_of(job),
