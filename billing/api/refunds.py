@@ -33,8 +33,10 @@ class RefundPreviewAnswer(serializers.Serializer):
 
     payment = serializers.UUIDField(source="payment.id")
     tokens = TokensField(source="tokens_mtok", help_text="would go back")
-    bonus_tokens = TokensField(source="bonus_mtok", help_text="of a code, would go with them")
-    unspent_tokens = TokensField(source="unspent_mtok", help_text="the most that could")
+    bonus_tokens = TokensField(
+        source="bonus_mtok", help_text="of a code, would go with them; of spent ones as many of the purchase instead"
+    )
+    unspent_tokens = TokensField(source="unspent_mtok", help_text="the most that could go back")
     currency = serializers.ChoiceField(Currency.values, source="payment.currency")
     amount_minor = serializers.IntegerField(help_text="would be paid back, tax included")
     tax_minor = serializers.IntegerField(help_text="of it")
@@ -51,7 +53,8 @@ class RefundAnswer(serializers.Serializer):
     status = serializers.ChoiceField(RefundStatus.values)
     tokens = TokensField(source="tokens_mtok", help_text="that its money stands for")
     taken_tokens = TokensField(source="taken_mtok", help_text="of them, taken; 0 once it failed")
-    bonus_tokens = TokensField(source="bonus_mtok")
+    bonus_tokens = TokensField(source="bonus_mtok", help_text="of a code, that go with them")
+    taken_bonus_tokens = TokensField(source="bonus_taken_mtok", help_text="of those, taken; 0 once it failed")
     currency = serializers.ChoiceField(Currency.values)
     amount_minor = serializers.IntegerField()
     tax_minor = serializers.IntegerField()
@@ -70,6 +73,8 @@ class DisputeAnswer(serializers.Serializer):
     reason = serializers.CharField(allow_blank=True, help_text="in Stripe's words")
     tokens = TokensField(source="tokens_mtok", help_text="that it is about")
     taken_tokens = TokensField(source="taken_mtok", help_text="of them, taken because it was lost")
+    bonus_tokens = TokensField(source="bonus_mtok", help_text="of a code, that it is about too")
+    taken_bonus_tokens = TokensField(source="bonus_taken_mtok", help_text="of those, taken")
     currency = serializers.ChoiceField(Currency.values)
     amount_minor = serializers.IntegerField()
     created_at = serializers.DateTimeField()
@@ -86,6 +91,7 @@ EXAMPLE = OpenApiExample(
         "tokens": 400,
         "taken_tokens": 400,
         "bonus_tokens": 0,
+        "taken_bonus_tokens": 0,
         "currency": "CNY",
         "amount_minor": 400,
         "tax_minor": 23,

@@ -20,10 +20,11 @@ class Refund(TenantModel):
     payment = tenant_key("billing.Payment", related_name="refunds", db_index=False)
     origin = models.CharField(max_length=12, choices=RefundOrigin.choices)
     status = models.CharField(max_length=12, choices=RefundStatus.choices, default=RefundStatus.RESERVED)
-    # How many Tokens it is for, how many of them were taken, and how many of the purchase's bonus went with them.
+    # How many Tokens it is for, and how many of them were taken; then the same of the purchase's bonus.
     tokens_mtok = models.BigIntegerField()
     taken_mtok = models.BigIntegerField(default=0)
     bonus_mtok = models.BigIntegerField(default=0)
+    bonus_taken_mtok = models.BigIntegerField(default=0)
     currency = models.CharField(max_length=3, choices=Currency.choices)
     # `tax_minor` of it is tax.
     amount_minor = models.BigIntegerField()
@@ -49,6 +50,9 @@ class Refund(TenantModel):
                 condition=Q(amount_minor__gt=0, tokens_mtok__gte=0, taken_mtok__range=(0, models.F("tokens_mtok")))
                 & Q(bonus_mtok__gte=0, tax_minor__range=(0, models.F("amount_minor"))),
                 name="refund_amounts_fit",
+            ),
+            models.CheckConstraint(
+                condition=Q(bonus_taken_mtok__range=(0, models.F("bonus_mtok"))), name="refund_bonus_fits"
             ),
             models.UniqueConstraint(
                 fields=["organization", "idempotency_key"], condition=~Q(idempotency_key=""), name="refund_once_per_key"
@@ -89,9 +93,11 @@ class Dispute(TenantModel):
     reason = models.CharField(max_length=80, blank=True, default="")
     currency = models.CharField(max_length=3, choices=Currency.choices)
     amount_minor = models.BigIntegerField()
-    # How many Tokens it is about, and how many of them were taken.
+    # How many Tokens it is about, and how many of them were taken; then the same of the purchase's bonus.
     tokens_mtok = models.BigIntegerField()
     taken_mtok = models.BigIntegerField(default=0)
+    bonus_mtok = models.BigIntegerField(default=0)
+    bonus_taken_mtok = models.BigIntegerField(default=0)
     evidence_due_at = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
@@ -105,6 +111,9 @@ class Dispute(TenantModel):
             models.CheckConstraint(
                 condition=Q(amount_minor__gte=0, taken_mtok__range=(0, models.F("tokens_mtok"))),
                 name="dispute_amounts_fit",
+            ),
+            models.CheckConstraint(
+                condition=Q(bonus_taken_mtok__range=(0, models.F("bonus_mtok"))), name="dispute_bonus_fits"
             ),
         ]
         indexes = [

@@ -45,15 +45,18 @@ def spent_mtok(grant: Grant) -> int:
 
 
 def owe(*, grant: Grant, cause: DebtCause, reference: str, mtok: int, actor: Actor, now: datetime) -> Debt:
-    """Write down that so much of a grant was spent and paid back. Once per reference; under the wallet's lock."""
-    debt = Debt.objects.create(
-        organization_id=grant.organization_id,
-        created_at=now,
-        grant=grant,
-        cause=cause,
-        reference=reference,
-        owed_mtok=mtok,
-    )
+    """Write down that so much of a grant was spent and paid back; under the wallet's lock.
+
+    One debt for each reference: what is owed for it later is added to it, and one that was voided is owed anew.
+    """
+    debt = Debt.objects.filter(organization_id=grant.organization_id, reference=reference).first()
+    if debt is None:
+        debt = Debt(organization_id=grant.organization_id, created_at=now, cause=cause, reference=reference)
+    if debt.voided_at is not None:
+        debt.owed_mtok = debt.dropped_mtok = 0
+    debt.grant, debt.voided_at = grant, None
+    debt.owed_mtok = (debt.owed_mtok or 0) + mtok
+    debt.save()
     audit.record(
         organization_id=grant.organization_id,
         actor=actor,

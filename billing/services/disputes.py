@@ -10,17 +10,15 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from billing.enums import AlertRule, DebtCause, DisputeStatus, PaymentKind, RefundStatus
+from billing.enums import AlertRule, DebtCause, DisputeStatus, PaymentKind
 from billing.gateways.stripe.disputes import StripeDispute
-from billing.models import Dispute, Grant, Payment
-from billing.refunding import tokens_of
+from billing.models import Dispute, Payment
 from billing.services.alerts import raise_alert
 from billing.services.boosts import end_boost
 from billing.services.freezes import freeze, thaw
+from billing.services.parts import bonus_grants, gone_of, part_of_money
 from billing.services.refund_news import lock_payment, payment_of
-from billing.services.refunds import bonus_grants
 from billing.services.takebacks import lock_for_taking, take_back, undo_take_back
-from billing.services.withdrawals import withdraw
 from tenants.actors import PLATFORM
 from tenants.models import Organization, User
 from tenants.scope import organization_scope
@@ -72,26 +70,22 @@ def settle_dispute(*, dispute: Dispute, now: datetime) -> None:
     if dispute.status != DisputeStatus.LOST or dispute.settled_at is not None:
         return
     grant = dispute.payment.grant
-    missing = dispute.tokens_mtok - dispute.taken_mtok
     waits = False
     if grant is not None:
-        bonuses = bonus_grants(dispute.payment)
-        lock_for_taking(dispute.organization_id, [grant, *bonuses])
-        if missing:
-            done = take_back(
-                grant=grant,
-                mtok=missing,
-                cause=DebtCause.DISPUTE,
-                reference=dispute.reference,
-                reason="Dispute lost",
-                actor=PLATFORM,
-                now=now,
-            )
-            dispute.taken_mtok += done.taken_mtok
-            waits = done.waits
-        if not waits:
-            _take_bonuses(dispute, bonuses, now)
-            thaw(grant_ids=[grant.id, *(bonus.id for bonus in bonuses)], reference=dispute.reference, now=now)
+        done = take_back(
+            grant=grant,
+            mtok=dispute.tokens_mtok - dispute.taken_mtok,
+            bonuses=bonus_grants(dispute.payment),
+            bonus_mtok=dispute.bonus_mtok - dispute.bonus_taken_mtok,
+            cause=DebtCause.DISPUTE,
+            reference=dispute.reference,
+            reason="Dispute lost",
+            actor=PLATFORM,
+            now=now,
+        )
+        dispute.taken_mtok += done.taken_mtok
+        dispute.bonus_taken_mtok += done.bonus_mtok
+        waits = done.waits
     dispute.settled_at = None if waits else now
     dispute.next_try_at = now + LOOK_AGAIN if waits else None
     dispute.updated_at = now
@@ -100,9 +94,7 @@ def settle_dispute(*, dispute: Dispute, now: datetime) -> None:
 
 def _write(payment: Payment, found: StripeDispute, now: datetime) -> Dispute:
     """Write a dispute that is new here, with how many of the payment's Tokens it is about."""
-    gone_minor = min(payment.refunded_minor + found.amount_minor, payment.total_minor)
-    before = sum(refund.tokens_mtok for refund in payment.refunds.exclude(status=RefundStatus.FAILED))
-    tokens = tokens_of(total_minor=payment.total_minor, whole_mtok=payment.tokens_mtok, gone_minor=gone_minor) - before
+    part = part_of_money(payment, found.amount_minor, gone=gone_of(payment), now=now)
     return Dispute.objects.create(
         organization_id=payment.organization_id,
         created_at=now,
@@ -113,7 +105,8 @@ def _write(payment: Payment, found: StripeDispute, now: datetime) -> Dispute:
         reason=found.reason,
         currency=found.currency,
         amount_minor=found.amount_minor,
-        tokens_mtok=max(tokens, 0),
+        tokens_mtok=part.mtok,
+        bonus_mtok=part.bonus_mtok,
         evidence_due_at=found.evidence_due_at,
     )
 
@@ -134,18 +127,19 @@ def _follow(dispute: Dispute, before: DisputeStatus | None, now: datetime) -> No
     if dispute.payment.kind == PaymentKind.BOOST and dispute.status != DisputeStatus.WON:
         end_boost(dispute.payment, now=now)
     grant = dispute.payment.grant
-    grants = [] if grant is None else [grant, *bonus_grants(dispute.payment)]
+    bonuses = bonus_grants(dispute.payment)
+    grants = [] if grant is None else [grant, *bonuses]
     ids = [found.id for found in grants]
     if grants:
         lock_for_taking(dispute.organization_id, grants)
         if dispute.status == DisputeStatus.WON:
             if before == DisputeStatus.LOST and grant is not None:
-                undo_take_back(grant=grant, reference=dispute.reference, actor=PLATFORM, now=now)
+                undo_take_back(grant=grant, bonuses=bonuses, reference=dispute.reference, actor=PLATFORM, now=now)
             thaw(grant_ids=ids, reference=dispute.reference, now=now)
         else:
             freeze(organization_id=dispute.organization_id, grant_ids=ids, reference=dispute.reference, now=now)
     if dispute.status == DisputeStatus.WON:
-        dispute.taken_mtok, dispute.next_try_at = 0, None
+        dispute.taken_mtok, dispute.bonus_taken_mtok, dispute.next_try_at = 0, 0, None
     dispute.settled_at = now if dispute.status == DisputeStatus.WON else None
     dispute.save()
     audit.record(
@@ -164,24 +158,6 @@ ACTIONS = {
     DisputeStatus.WON: "dispute.won",
     DisputeStatus.LOST: "dispute.lost",
 }
-
-
-def _take_bonuses(dispute: Dispute, bonuses: list[Grant], now: datetime) -> None:
-    """Take what is left of the Tokens that a code put on top of the purchase, in the dispute's part of it."""
-    whole = sum(grant.amount_mtok for grant in bonuses)
-    part = whole * dispute.tokens_mtok // dispute.payment.tokens_mtok if dispute.payment.tokens_mtok else 0
-    if part:
-        withdraw(
-            organization_id=dispute.organization_id,
-            grants=bonuses,
-            mtok=part,
-            reason="Dispute lost",
-            reference=dispute.reference,
-            idempotency_key=f"{dispute.reference}/bonus",
-            actor=PLATFORM.name,
-            now=now,
-            forced=True,
-        )
 
 
 def _tell(dispute: Dispute, now: datetime) -> None:

@@ -232,6 +232,9 @@ def _credit(row: Subscription, found: StripeSubscription, invoice: Invoice, now:
         ends_at=line.ends_at,
         now=now,
     )
+    # What was set off at Stripe was not paid now, so it can not go back either: off the price first, then off the tax.
+    net, tax = max(0, invoice.net_minor), max(0, invoice.tax_minor)
+    off = min(net, invoice.credit_minor)
     payment = Payment.objects.create(
         organization_id=row.organization_id,
         created_at=now,
@@ -240,8 +243,9 @@ def _credit(row: Subscription, found: StripeSubscription, invoice: Invoice, now:
         status=PaymentStatus.PAID,
         tokens_mtok=given.tokens_mtok,
         currency=invoice.currency,
-        amount_minor=max(0, invoice.net_minor),
-        tax_minor=max(0, invoice.tax_minor),
+        amount_minor=net,
+        discount_minor=off,
+        tax_minor=max(0, tax - (invoice.credit_minor - off)),
         label=plan.name,
         invoice_id=invoice.id,
         invoice_number=invoice.number,

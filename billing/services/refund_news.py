@@ -15,8 +15,9 @@ from billing.enums import DebtCause, PaymentKind, PaymentStatus, RefundOrigin, R
 from billing.errors import PaymentMismatch, PaymentUnknown
 from billing.gateways.stripe.refunds import StripeRefund
 from billing.models import Payment, Refund
-from billing.refunding import money_of, tokens_of
+from billing.refunding import money_of
 from billing.services.boosts import end_boost
+from billing.services.parts import bonus_grants, gone_of, part_of_money, reconsider
 from billing.services.takebacks import take_back, undo_take_back
 from tenants.actors import PLATFORM
 from tenants.scope import organization_scope, platform_scope
@@ -83,12 +84,14 @@ def settle_refund(*, refund: Refund, now: datetime) -> None:
     if refund.settled_at is not None or refund.status == RefundStatus.FAILED:
         refund.save()
         return
-    missing = refund.tokens_mtok - refund.taken_mtok
+    missing, bonus = refund.tokens_mtok - refund.taken_mtok, refund.bonus_mtok - refund.bonus_taken_mtok
     waits = False
-    if grant is not None and missing:
+    if grant is not None and (missing or bonus):
         done = take_back(
             grant=grant,
             mtok=missing,
+            bonuses=bonus_grants(refund.payment),
+            bonus_mtok=bonus,
             cause=DebtCause.REFUND,
             reference=refund.reference,
             reason="Refunded at Stripe",
@@ -96,6 +99,7 @@ def settle_refund(*, refund: Refund, now: datetime) -> None:
             now=now,
         )
         refund.taken_mtok += done.taken_mtok
+        refund.bonus_taken_mtok += done.bonus_mtok
         waits = done.waits
     refund.settled_at = None if waits else now
     refund.next_try_at = now + LOOK_AGAIN if waits else (now + ASK_AGAIN if _on_its_way(refund) else None)
@@ -137,9 +141,7 @@ def _find(found: StripeRefund) -> Refund | None:
 def _write(payment: Payment, found: StripeRefund, now: datetime) -> Refund:
     """Write a refund that was made at Stripe; of one that has failed already nothing is to be taken."""
     failed = STATUS_OF[found.status] == RefundStatus.FAILED
-    gone_minor = min(payment.refunded_minor + found.amount_minor, payment.total_minor)
-    before = sum(refund.tokens_mtok for refund in payment.refunds.exclude(status=RefundStatus.FAILED))
-    tokens = tokens_of(total_minor=payment.total_minor, whole_mtok=payment.tokens_mtok, gone_minor=gone_minor) - before
+    part = part_of_money(payment, 0 if failed else found.amount_minor, gone=gone_of(payment), now=now)
     tax = money_of(total_minor=payment.tax_minor, whole_mtok=payment.total_minor, gone_mtok=found.amount_minor)
     refund = Refund.objects.create(
         organization_id=payment.organization_id,
@@ -148,7 +150,8 @@ def _write(payment: Payment, found: StripeRefund, now: datetime) -> Refund:
         payment=payment,
         origin=RefundOrigin.STRIPE,
         status=RefundStatus.FAILED if failed else RefundStatus.PENDING,
-        tokens_mtok=0 if failed else max(tokens, 0),
+        tokens_mtok=part.mtok,
+        bonus_mtok=part.bonus_mtok,
         currency=found.currency,
         amount_minor=found.amount_minor,
         tax_minor=min(tax, found.amount_minor),
@@ -158,8 +161,7 @@ def _write(payment: Payment, found: StripeRefund, now: datetime) -> Refund:
         ended_at=now if failed else None,
     )
     if not failed:
-        payment.refunded_minor, payment.updated_at = gone_minor, now
-        payment.save(update_fields=["refunded_minor", "updated_at"])
+        reconsider(payment, now=now)
         audit.record(
             organization_id=payment.organization_id,
             actor=PLATFORM,
@@ -194,15 +196,14 @@ def _give_back(refund: Refund, code: str, now: datetime) -> None:
     payment, grant = refund.payment, refund.payment.grant
     back = 0
     if grant is not None:
-        back = undo_take_back(grant=grant, reference=refund.reference, actor=PLATFORM, now=now)
-    payment.refunded_minor = max(0, payment.refunded_minor - refund.amount_minor)
-    payment.updated_at = now
-    payment.save(update_fields=["refunded_minor", "updated_at"])
+        bonuses = bonus_grants(payment)
+        back = undo_take_back(grant=grant, bonuses=bonuses, reference=refund.reference, actor=PLATFORM, now=now)
     refund.status, refund.failure_code = RefundStatus.FAILED, code[:80]
-    refund.taken_mtok = refund.bonus_mtok = 0
+    refund.taken_mtok = refund.bonus_taken_mtok = 0
     refund.ended_at = refund.settled_at = refund.updated_at = now
     refund.next_try_at = None
     refund.save()
+    reconsider(payment, now=now)
     audit.record(
         organization_id=refund.organization_id,
         actor=PLATFORM,

@@ -33,10 +33,11 @@ from billing.errors import (
     RefundRefused,
 )
 from billing.gateways.stripe import refunds as gateway
-from billing.models import CodeRedemption, Dispute, Grant, Lot, Payment, Refund
+from billing.models import Dispute, Grant, Lot, Payment, Refund
 from billing.money import money_text
 from billing.queries.debts import owed_mtok
 from billing.refunding import money_of
+from billing.services.parts import Part, bonus_grants, bonus_had, gone_of, part_of_tokens
 from billing.services.refund_news import fail_refund, keep_refund
 from billing.services.takebacks import lock_for_taking
 from billing.services.withdrawals import withdraw
@@ -56,10 +57,11 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 
 @dataclass(frozen=True)
 class RefundPreview:
-    """What a refund would do now: how many Tokens go (and of the purchase's bonus), and how much money comes.
+    """What a refund would do now: how many Tokens go (and for the purchase's bonus), and how much money comes.
 
-    `unspent_mtok` is the most that could go back. `tax_minor` of `amount_minor` is tax. `until` is the last moment at
-    which a customer may ask (None: for ever).
+    `unspent_mtok` is the most that could go back: all that are unspent, but for those that stand in for a bonus that
+    was spent. `tax_minor` of `amount_minor` is tax. `until` is the last moment at which a customer may ask (None: for
+    ever).
     """
 
     payment: Payment
@@ -69,6 +71,11 @@ class RefundPreview:
     amount_minor: int
     tax_minor: int
     until: datetime | None
+
+    @property
+    def all_mtok(self) -> int:
+        """Return all that goes, with the bonus."""
+        return self.tokens_mtok + self.bonus_mtok
 
     @property
     def amount(self) -> str:
@@ -163,12 +170,6 @@ def claim_due_refund(now: datetime) -> Refund | None:
     return refund
 
 
-def bonus_grants(payment: Payment) -> list[Grant]:
-    """Return the grants of Tokens that a code put on top of a purchase."""
-    found = CodeRedemption.objects.filter(payment=payment, grant__isnull=False).select_related("grant")
-    return [redemption.grant for redemption in found.order_by("id")]
-
-
 def _reserve(
     organization_id: uuid.UUID,
     payment_id: uuid.UUID,
@@ -196,8 +197,6 @@ def _reserve(
         if payment.grant is not None:
             lock_for_taking(organization_id, [payment.grant, *bonuses])
         offer = _preview(payment, mtok, now, by_staff)
-        grant = payment.grant
-        assert grant is not None, "a preview is of Tokens"
         refund = Refund(
             id=refund_id,
             organization_id=organization_id,
@@ -206,6 +205,7 @@ def _reserve(
             payment=payment,
             origin=RefundOrigin.STAFF if by_staff else RefundOrigin.CUSTOMER,
             tokens_mtok=offer.tokens_mtok,
+            bonus_mtok=offer.bonus_mtok,
             currency=payment.currency,
             amount_minor=offer.amount_minor,
             tax_minor=offer.tax_minor,
@@ -222,13 +222,13 @@ def _reserve(
             "actor": actor.name or actor,
             "now": now,
         }
-        done = withdraw(grants=[grant], mtok=offer.tokens_mtok, idempotency_key=refund.reference, **facts)
-        if done.mtok != offer.tokens_mtok:
-            raise InsufficientTokens(done.mtok)
-        refund.taken_mtok = done.mtok
-        if offer.bonus_mtok:
-            key = f"{refund.reference}/bonus"
-            refund.bonus_mtok = withdraw(grants=bonuses, mtok=offer.bonus_mtok, idempotency_key=key, **facts).mtok
+        if payment.grant is not None:
+            grants = [payment.grant]
+            refund.taken_mtok = _take(grants, offer.tokens_mtok, refund.reference, facts)
+            if offer.bonus_mtok:
+                refund.bonus_taken_mtok = _take(
+                    [*bonuses, *grants], offer.bonus_mtok, f"{refund.reference}/bonus", facts
+                )
         refund.save(force_insert=True)
         payment.refunded_minor += offer.amount_minor
         payment.updated_at = now
@@ -246,31 +246,57 @@ def _reserve(
     return refund, True
 
 
+def _take(grants: list[Grant], mtok: int, key: str, facts: dict[str, Any]) -> int:
+    """Take so much of these grants, in their order, or raise InsufficientTokens; return it (mtok)."""
+    done = withdraw(grants=grants, mtok=mtok, idempotency_key=key, **facts)
+    if done.mtok != mtok:
+        raise InsufficientTokens(done.mtok)
+    return done.mtok
+
+
 def _preview(payment: Payment, mtok: int | None, now: datetime, by_staff: bool) -> RefundPreview:
     until = _check_refundable(payment, now, by_staff)
     grant = payment.grant
     if grant is None:
-        raise RefundRefused("no_tokens", "This payment brought no Tokens that could go back.")
-    unspent = _unspent([grant], now)
-    tokens = unspent if mtok is None else mtok
-    if tokens <= 0 or tokens > unspent:
-        raise InsufficientTokens(unspent)
-    gone = _gone_mtok(payment)
-    amount = _part(payment.total_minor, payment, gone + tokens) - payment.refunded_minor
+        return _preview_without_tokens(payment, until, by_staff)
+    bonuses, gone = bonus_grants(payment), gone_of(payment)
+    most = _most(payment, _unspent([grant], now), bonuses, gone, now)
+    tokens = most if mtok is None else mtok
+    if tokens <= 0 or tokens > most:
+        raise InsufficientTokens(most)
+    amount = _part(payment.total_minor, payment, gone.mtok + tokens) - payment.refunded_minor
     amount = min(max(amount, 0), payment.total_minor - payment.refunded_minor)
     if amount <= 0:
         raise RefundRefused("too_little", "So few Tokens are worth less than the smallest coin.")
     # The part of the tax that has gone back by then, less what has gone back before.
     taxed = Refund.objects.filter(payment=payment).exclude(status=RefundStatus.FAILED)
     tax_before = int(taxed.aggregate(minor=Sum("tax_minor"))["minor"] or 0)
-    tax = min(max(_part(payment.tax_minor, payment, gone + tokens) - tax_before, 0), amount)
+    tax = min(max(_part(payment.tax_minor, payment, gone.mtok + tokens) - tax_before, 0), amount)
+    whole = bonus_had(bonuses, now=now)
     return RefundPreview(
         payment=payment,
         tokens_mtok=tokens,
-        bonus_mtok=_bonus_mtok(payment, gone + tokens, now),
-        unspent_mtok=unspent,
+        bonus_mtok=part_of_tokens(payment, tokens, gone=gone, bonus_mtok=whole),
+        unspent_mtok=most,
         amount_minor=amount,
         tax_minor=tax,
+        until=until,
+    )
+
+
+def _preview_without_tokens(payment: Payment, until: datetime | None, by_staff: bool) -> RefundPreview:
+    """Return what refunding a payment does that brought time and no Tokens: all of its money goes back, or none."""
+    if not by_staff:
+        raise RefundRefused("no_tokens", "This payment brought no Tokens that could go back.")
+    taxed = Refund.objects.filter(payment=payment).exclude(status=RefundStatus.FAILED)
+    tax_before = int(taxed.aggregate(minor=Sum("tax_minor"))["minor"] or 0)
+    return RefundPreview(
+        payment=payment,
+        tokens_mtok=0,
+        bonus_mtok=0,
+        unspent_mtok=0,
+        amount_minor=payment.total_minor - payment.refunded_minor,
+        tax_minor=max(0, payment.tax_minor - tax_before),
         until=until,
     )
 
@@ -305,22 +331,24 @@ def _unspent(grants: list[Grant], now: datetime) -> int:
     return int(sums["posted"] or 0) - int(sums["held"] or 0)
 
 
-def _gone_mtok(payment: Payment) -> int:
-    """Return for how many of a payment's Tokens money went back already, or is on its way."""
-    found = Refund.objects.filter(payment=payment).exclude(status=RefundStatus.FAILED)
-    return int(found.aggregate(mtok=Sum("tokens_mtok"))["mtok"] or 0)
-
-
 def _part(minor: int, payment: Payment, gone_mtok: int) -> int:
     return money_of(total_minor=minor, whole_mtok=payment.tokens_mtok, gone_mtok=gone_mtok)
 
 
-def _bonus_mtok(payment: Payment, gone_mtok: int, now: datetime) -> int:
-    """Return how many of the bonus Tokens go with a refund: the same part as of the purchase, as far as unspent."""
-    grants = bonus_grants(payment)
-    if not grants:
-        return 0
-    whole = sum(grant.amount_mtok for grant in grants)
-    found = Refund.objects.filter(payment=payment).exclude(status=RefundStatus.FAILED)
-    before = int(found.aggregate(mtok=Sum("bonus_mtok"))["mtok"] or 0)
-    return max(0, min(whole * gone_mtok // payment.tokens_mtok - before, _unspent(grants, now)))
+def _most(payment: Payment, unspent_mtok: int, bonuses: list[Grant], gone: Part, now: datetime) -> int:
+    """Return how many Tokens of a payment could go back at most (mtok).
+
+    The part of the bonus goes with them. What of that part was spent is taken from the purchase, unpaid, so that nobody
+    spends a bonus and has the whole purchase paid back.
+    """
+    whole, left = bonus_had(bonuses, now=now), _unspent(bonuses, now)
+    least, most = 0, unspent_mtok
+    # More Tokens never need less of the bonus, so halving finds the most that fit.
+    while least < most:
+        middle = (least + most + 1) // 2
+        needs = part_of_tokens(payment, middle, gone=gone, bonus_mtok=whole)
+        if middle + max(0, needs - left) <= unspent_mtok:
+            least = middle
+        else:
+            most = middle - 1
+    return least

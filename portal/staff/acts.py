@@ -255,7 +255,7 @@ class RefundPayment(Act):
                 return [_("It will be refused: %(reason)s") % {"reason": why_not_words(error)}]
         return [
             _("%(tokens)s unspent Tokens of %(name)s go back at once, wherever they lie.")
-            % {"tokens": token_number(preview.tokens_mtok), "name": self.organization},
+            % {"tokens": token_number(preview.all_mtok), "name": self.organization},
             _("%(amount)s goes to %(method)s.") % {"amount": preview.amount, "method": preview.payment.method or "–"},
         ]
 

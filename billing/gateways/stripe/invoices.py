@@ -27,6 +27,7 @@ class InvoiceLine:
 class Invoice:
     """An invoice as Stripe has it now, or would make it. Amounts are minor units of `currency` (upper case).
 
+    `credit_minor` of `total_minor` is set off from what the customer has at Stripe, so that as much less is paid.
     `reason` is subscription_create, subscription_cycle, subscription_update or another of Stripe's words.
     """
 
@@ -38,6 +39,7 @@ class Invoice:
     net_minor: int
     tax_minor: int
     total_minor: int
+    credit_minor: int
     due_minor: int
     url: str
     pdf: str
@@ -92,6 +94,7 @@ def read_invoice(found: Mapping[str, Any]) -> Invoice:
         net_minor=found["total"] - tax,
         tax_minor=tax,
         total_minor=found["total"],
+        credit_minor=max(0, found["total"] - (found.get("amount_due") or 0)),
         due_minor=found.get("amount_due") or 0,
         url=found.get("hosted_invoice_url") or "",
         pdf=found.get("invoice_pdf") or "",

@@ -37,7 +37,7 @@ def test_the_page_says_what_will_happen_and_does_it_once_it_is_confirmed(
     path = f"/o/alpha/billing/payments/{payment.id}/"
     assert f'href="{path}refund/"' in page.get(path).content.decode()
     seen = page.get(f"{path}refund/", {"tokens": "500"}).content.decode()
-    assert "750 of 1,000 are unspent" in seen
+    assert "at most 750 of 1,000" in seen
     assert "visa 4242" in seen
     action = re.search(r'action="([^"]+refund/\?[^"]+)"', seen)
     assert action
