@@ -26,6 +26,18 @@ def page(stack: Stack, browser: Browser, errors: list[str], request: pytest.Fixt
         yield opened
 
 
+def test_what_bars_somebody_is_noticed(browser: Browser, errors: list[str]) -> None:
+    with open_page(browser, PHONE, errors) as page:
+        page.set_content(
+            "<html lang=en><title>Bad</title><main><img src=data:,><p style='color: #888; background: #777'>Unread</p>"
+            "<div style='width: 500px'>Wide</div></main>"
+        )
+        found = " ".join(barriers(page))
+    assert "image-alt" in found
+    assert "color-contrast" in found
+    assert "px wider than the screen" in found
+
+
 def test_a_slash_goes_to_the_filter_and_stays_a_slash_inside_it(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.organization}/sub-tokens/")
     page.keyboard.press("/")

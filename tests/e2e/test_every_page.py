@@ -10,7 +10,7 @@ import pytest
 from django.urls import get_resolver
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in
+from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in, walk
 from tests.e2e.stack import Stack
 
 PUBLIC = [
@@ -101,27 +101,16 @@ def test_every_page_is_without_errors_and_barriers(stack: Stack, browser: Browse
     admin = stack.demo["admin"]
     with open_page(browser, look, errors) as page:
 
-        def look_at(address: str) -> None:
-            response = page.goto(address)
-            assert response is not None
-            if response.status != 200:
-                errors.append(f"{address}: {response.status}")
-            page.wait_for_load_state("load")
-            expected = "zh-Hans" if look.language == "zh" else "en"
-            assert page.locator("html").get_attribute("lang") == expected
-            assert page.locator("html").get_attribute("data-bs-theme") == look.theme
-            errors.extend(f"{address}: {problem}" for problem in barriers(page))
+        def addresses() -> Iterator[str]:
+            yield from (stack.base_url + path for path in PUBLIC)
+            sign_in(page, stack.base_url, admin["email"], admin["password"])
+            yield from (stack.organization + path for path in CONSOLE)
+            for name, link in ONE_OF.items():
+                page.goto(f"{stack.organization}/{name}/")
+                yield f"{stack.base_url}{page.locator(link).first.get_attribute('href')}"
+            yield from (stack.base_url + path for path in ACCOUNT)
 
-        for path in PUBLIC:
-            look_at(stack.base_url + path)
-        sign_in(page, stack.base_url, admin["email"], admin["password"])
-        for path in CONSOLE:
-            look_at(stack.organization + path)
-        for name, link in ONE_OF.items():
-            page.goto(f"{stack.organization}/{name}/")
-            look_at(f"{stack.base_url}{page.locator(link).first.get_attribute('href')}")
-        for path in ACCOUNT:
-            look_at(stack.base_url + path)
+        walk(page, look, addresses(), errors)
     assert errors == []
 
 
@@ -163,11 +152,8 @@ def test_every_page_of_the_staff_is_without_errors_and_barriers(
         page.context.add_cookies(staff)
         page.goto(f"{stack.base_url}/staff/")
         one = page.locator("main tbody a").first.get_attribute("href")
-        for path in [*STAFF, *(f"{one}{below}" for below in STAFF_ONE)]:
-            response = page.goto(stack.base_url + path)
-            assert response is not None
-            assert response.status == 200, path
-            errors.extend(f"{path}: {problem}" for problem in barriers(page))
+        below = [f"{one}{path}" for path in STAFF_ONE]
+        walk(page, look, [stack.base_url + path for path in [*STAFF, *below]], errors)
     assert errors == []
 
 

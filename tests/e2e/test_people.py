@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in
+from tests.e2e.browsing import Look, barriers, open_page, sign_in
 from tests.e2e.stack import Stack
 from tests.factories.second_factors import code_of
 
 PASSWORD = "a-long-story-about-copper"
-PAGES = ["/members/", "/members/invite/", "/members/leave/", "/security/", "/security/sign-on/",
-         "/settings/ownership/", "/ownership/", "/closing/"]  # fmt: skip
-PERSONAL = ["/account/", "/account/sessions/", "/account/delete/", "/accounts/second-factor/",
-            "/accounts/second-factor/webauthn/"]  # fmt: skip
 
 
 def sign_up(page: Page, stack: Stack, email: str) -> None:
@@ -143,18 +138,4 @@ def test_an_invitation_is_accepted_by_a_new_person(stack: Stack, browser: Browse
         page.click("main button:has-text('Join')")
         page.wait_for_url("**/o/**")
         expect(page.locator("main")).to_contain_text("Welcome to")
-    assert errors == []
-
-
-@pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_the_pages_of_people_are_without_errors_and_barriers(stack: Stack, browser: Browser, look: Look) -> None:
-    errors: list[str] = []
-    admin = stack.demo["admin"]
-    with open_page(browser, look, errors) as page:
-        sign_in(page, stack.base_url, admin["email"], admin["password"])
-        for address in [*(stack.organization + path for path in PAGES), *(stack.base_url + path for path in PERSONAL)]:
-            response = page.goto(address)
-            assert response is not None
-            assert response.status == 200, address
-            errors.extend(f"{address}: {problem}" for problem in barriers(page))
     assert errors == []
