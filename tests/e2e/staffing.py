@@ -9,23 +9,25 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
-from tests.e2e.browsing import Look, open_page, sign_in
+from tests.e2e.browsing import Look, open_page
+from tests.e2e.people import PASSWORD, sign_up
 from tests.e2e.stack import ROOT, Stack
 from tests.totp import code_of
 
+EMAIL = "staff@tokensight.example"
+
 
 def staff_cookies(browser: Browser, stack: Stack) -> list[Any]:
-    """Make the other organization's admin one of the staff, and return the cookies of the signed-in session.
+    """Make somebody new one of the staff, and return the cookies of the signed-in session.
 
     The session is to be shared: a code works once, and the next one comes half a minute later.
     """
-    person = stack.demo["other"]["admin"]
     errors: list[str] = []
     with open_page(browser, Look("en", "light", 1280), errors) as page:
-        sign_in(page, stack.base_url, person["email"], person["password"])
+        sign_up(page, stack, EMAIL)
         page.goto(f"{stack.base_url}/accounts/second-factor/totp/activate/")
         if "reauthenticate" in page.url:
-            page.fill("input[name=password]", person["password"])
+            page.fill("input[name=password]", PASSWORD)
             page.click("main button[type=submit]")
         key = page.locator("#totp-key").inner_text().strip()
         page.fill("input[name=code]", code_of(key))
@@ -36,5 +38,5 @@ def staff_cookies(browser: Browser, stack: Stack) -> list[Any]:
             "DATABASE_URL": stack.demo["database_url"],
             "REDIS_URL": stack.demo["redis_url"],
         }
-        subprocess.run([sys.executable, "manage.py", "staff", "add", person["email"]], cwd=ROOT, env=env, check=True)
+        subprocess.run([sys.executable, "manage.py", "staff", "add", EMAIL], cwd=ROOT, env=env, check=True)
         return page.context.cookies()

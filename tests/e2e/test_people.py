@@ -7,27 +7,9 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browsing import Look, barriers, open_page, sign_in
+from tests.e2e.people import PASSWORD, sign_up
 from tests.e2e.stack import Stack
 from tests.factories.second_factors import code_of
-
-PASSWORD = "a-long-story-about-copper"
-
-
-def sign_up(page: Page, stack: Stack, email: str) -> None:
-    """Open an account and an organization, and confirm the address by the mail."""
-    page.goto(f"{stack.base_url}/accounts/signup/")
-    page.fill("input[name=name]", "Mei Lin")
-    page.fill("input[name=organization_name]", f"Works of {email.split('@')[0]}")
-    page.fill("input[name=email]", email)
-    page.fill("input[name=password1]", PASSWORD)
-    page.click("main button[type=submit]")
-    page.goto(f"{stack.base_url}/dev/mail/")
-    page.locator("tr", has_text=email).first.locator("a").click()
-    page.locator("main a[href*='confirm-email']").first.click()
-    page.click("text=Yes, confirm")
-    if "/login" in page.url:
-        sign_in(page, stack.base_url, email, PASSWORD)
-    page.wait_for_url("**/o/**")
 
 
 def reauthenticate(page: Page) -> None:

@@ -209,7 +209,7 @@ def serve_in_thread(machine: Machine, version: ModelVersion) -> None:
 
 
 def wait_for_listener() -> None:
-    until(lambda: any(one["cmd"] == "blpop" for one in doorbell.client().client_list()))
+    until(lambda: any("b" in one["flags"] for one in doorbell.client().client_list()))
 
 
 def until(happened: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from threading import Barrier
 from uuid import uuid4
 
 import pytest
@@ -82,13 +83,15 @@ def test_racing_workers_raise_one(committed_db: None) -> None:
 def test_look_up_then_create_would_raise_several(committed_db: None) -> None:
     """The negative control: what others do (openmeter) instead of one unique key."""
     organization = make_organization("Alpha")
-    seen = race([lambda: looked_up(organization)] * 8)
-    assert seen[True] > 1
+    looked = Barrier(8)
+    assert race([lambda: looked_up(organization, looked)] * 8) == {True: 8}
 
 
-def looked_up(organization: Organization) -> bool:
+def looked_up(organization: Organization, looked: Barrier) -> bool:
     with organization_scope(organization.id):
-        if Alert.objects.filter(rule=AlertRule.POOL_USED).exists():
+        found = Alert.objects.filter(rule=AlertRule.POOL_USED).exists()
+        looked.wait(timeout=60)
+        if found:
             return False
         Alert.objects.create(
             organization=organization,
