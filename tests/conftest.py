@@ -19,7 +19,7 @@ from tenants.models import Organization, Role, User
 from tests.committed import remember_migrated_rows, restore_migrated_rows
 from tests.factories.tenants import make_membership, make_organization, make_user
 
-pytest_plugins = ["tests.stripe_standin"]
+pytest_plugins = ["tests.scheduling", "tests.stripe_standin"]
 
 
 def pytest_configure() -> None:

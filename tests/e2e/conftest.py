@@ -13,14 +13,10 @@ from tests.e2e.stack import Stack, running_stack
 from tests.e2e.staffing import staff_cookies
 
 
-# First, because xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
-            # All on one worker: the product is started once.
-            item.add_marker(pytest.mark.xdist_group("e2e"))
             item.add_marker(pytest.mark.timeout(600))
 
 

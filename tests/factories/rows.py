@@ -65,6 +65,12 @@ class Rows:
         self.organization = organization
         self._made: dict[type[Model], Model] = {}
 
+    def copy(self) -> Rows:
+        """Return the same rows, so that what is made from here on is not known to others."""
+        twin = Rows(self.organization)
+        twin._made = self._made.copy()
+        return twin
+
     def __getitem__(self, model: type[Model]) -> Model:
         """Return this organization's row, or for a table of the platform some row."""
         if model not in self._made:

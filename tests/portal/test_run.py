@@ -19,7 +19,7 @@ import pytest
 
 from tests.portal.folders import server_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make-run"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 180

@@ -17,7 +17,7 @@ from tests.factories.rows import Rows
 
 CONSOLE = "o/<slug:slug>/"
 API = "v1/"
-# Pages of the platform's staff, which do not exist for anybody else: see tests/portal/test_staff_walls.py.
+# Pages of the platform's staff, which do not exist for anybody else: see tests/tenants/walls/test_staff.py.
 STAFF = "staff/"
 
 # Routes that show nothing of any organization, and why.

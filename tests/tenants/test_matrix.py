@@ -1,13 +1,11 @@
-"""The permission matrix, cell by cell: every permission, every role, an act on a page and every act of the API.
+"""The permission matrix on pages, cell by cell: every permission, every role, an act. Each is really asked for.
 
-Each cell is really asked for. What a role may do on a page is told by a person's membership; what it may do over the
-API by a management key that was given all that the role may give.
+The rows of the API are in walls/test_matrix.py.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import product
@@ -15,18 +13,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
 from django.test import Client
 
 from tenants.models import AuditEvent, ManagementKey, Organization, Role, Team
-from tenants.permissions import MANAGEMENT_KEY_SCOPES, ROLES_OF, Permission, permissions_of
-from tenants.scope import organization_scope, platform_scope
-from tests.api_client import ApiClient, manager_of
+from tenants.permissions import ROLES_OF, Permission
+from tenants.scope import organization_scope
 from tests.factories.billing import make_wallet
-from tests.factories.rows import Rows, tenant_models
 from tests.factories.tenants import make_membership
 from tests.tenants.confirming import confirmed
-from tests.tenants.routes import Route, api_routes, console_routes, methods_of
+from tests.tenants.routes import console_routes
 
 pytestmark = pytest.mark.django_db
 P = Permission
@@ -109,60 +104,6 @@ def test_a_cell_of_the_pages(permission: Permission, role: Role, alpha: Organiza
     if act.done is not None:
         with organization_scope(alpha.id):
             assert act.done() == may
-
-
-API_ACTS = [
-    pytest.param(route, method, id=f"{method}-{route.pattern}")
-    for route in api_routes()
-    for method in methods_of(route)
-    if hasattr(getattr(route.view.view_class, method), "permission")  # type: ignore[attr-defined]
-]
-
-
-def test_the_api_asks_for_no_permission_that_a_key_cannot_have() -> None:
-    # None: what a key may do about itself, whatever its scopes.
-    asked = {getattr(param.values[0].view.view_class, param.values[1]).permission for param in API_ACTS}  # type: ignore[attr-defined]
-    assert asked - {None} <= set(MANAGEMENT_KEY_SCOPES)
-    assert set(Permission) - set(MANAGEMENT_KEY_SCOPES) == {
-        P.PLAYGROUND_RUN,
-        P.MANAGEMENT_KEYS_MANAGE,
-        P.ORGANIZATION_OWN,
-    }
-
-
-@pytest.fixture
-def rows(alpha: Organization) -> Iterator[Rows]:
-    """A row of each table, undone before deferred constraints look."""
-    with transaction.atomic():
-        made = Rows(alpha)
-        with platform_scope("test data"):
-            for model in tenant_models():
-                made[model]
-        yield made
-        transaction.set_rollback(True)
-
-
-@pytest.mark.parametrize(("route", "method"), API_ACTS)
-def test_a_row_of_the_api(route: Route, method: str, alpha: Organization, rows: Rows) -> None:
-    permission = getattr(route.view.view_class, method).permission  # type: ignore[attr-defined]
-    for role in Role:
-        scopes = permissions_of(role) & set(MANAGEMENT_KEY_SCOPES)
-        point = transaction.savepoint()
-        answer = ask(manager_of(alpha, *scopes), method, route.path_to(rows, slug=""), route.form)
-        content = b"".join(answer)
-        refused = answer.status_code == HTTPStatus.FORBIDDEN and json.loads(content).get("scope") == permission
-        assert refused == (permission is not None and role not in ROLES_OF[permission]), (
-            f"{role}: {answer.status_code} {content[:200]!r}"
-        )
-        assert answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR, role
-        transaction.savepoint_rollback(point)
-
-
-def ask(api: ApiClient, method: str, path: str, form: dict[str, Any]) -> Any:
-    """Send a request; where nothing valid is known to send, an empty body: who may, is told what is wrong with it."""
-    if method == "get":
-        return api.get(path)
-    return api.raw(method.upper(), path, json.dumps(form).encode(), "application/json")
 
 
 def test_nobody_signed_in_may_anything(alpha: Organization) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
 from django.test import Client
 
 from billing.models import CodeSet
 from portal.staff.acts import ACTS
 from tenants.models import AuditEvent, Membership, Organization, User
-from tenants.scope import organization_scope, platform_scope
+from tenants.scope import organization_scope
 from tests.factories.payments import make_stripe_event
-from tests.factories.rows import Rows
+from tests.factories.rows import Rows, tenant_models
 from tests.factories.second_factors import give_app
 from tests.factories.tenants import make_membership, make_user
 from tests.tenants.routes import Route, staff_routes
-from tests.tenants.test_walls_routes import answer, fingerprint, tenant_models
+from tests.tenants.walls.asking import answer, fingerprint
 
 pytestmark = pytest.mark.django_db
 
@@ -27,15 +25,9 @@ ROUTES = [pytest.param(route, id=route.pattern) for route in staff_routes()]
 
 
 @pytest.fixture
-def ours(alpha: Organization) -> Iterator[Rows]:
-    """A row of each table for Alpha. Undone before deferred constraints look."""
-    with transaction.atomic():
-        rows = Rows(alpha)
-        with platform_scope("test data"):
-            for model in tenant_models():
-                rows[model]
-        yield rows
-        transaction.set_rollback(True)
+def ours(rows: tuple[Rows, Rows]) -> Rows:
+    """A row of each table for Alpha."""
+    return rows[0]
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from billing.models import Account, Grant, SubToken, Transfer
 from detection.models import Job
 from tenants.models import AuditEvent, ManagementKey, Membership, Organization, Team, User
 from tests.factories.rows import Rows, tenant_models
-from tests.tenants.routes import BODIES, OBJECTS, Route, console_routes
-from tests.tenants.test_walls_routes import CONSOLE, call, compared, fingerprint
+from tests.tenants.routes import BODIES, CONSOLE, OBJECTS, Route, console_routes
+from tests.tenants.walls.asking import call, compared, fingerprint
 
 pytestmark = pytest.mark.django_db
 
