@@ -16,11 +16,12 @@ import structlog
 from django.db.models import Exists, OuterRef
 
 from billing.enums import GrantSource, PaymentKind, PaymentStatus
-from billing.errors import GatewayRefused, PaymentError
-from billing.gateways.stripe import intents
+from billing.errors import GatewayRefused, PaymentError, PaymentUnknown
+from billing.gateways.stripe import intents, subscriptions
 from billing.gateways.stripe import payments as gateway
 from billing.gateways.stripe.payments import StripePayment
 from billing.models import BillingCustomer, Grant, Payment, ReconciliationRun
+from billing.services import plan_settling
 from billing.services.fulfilment import fulfil, settle
 from tenants.scope import platform_scope
 
@@ -94,15 +95,18 @@ def _refresh_stale(now: datetime) -> None:
             payment_intent_id="",
             created_at__lt=now - NEVER_OPENED,
         ).update(status=PaymentStatus.EXPIRED, updated_at=now)
-    for payment in _in_batches(
-        Payment.objects.filter(
-            status__in=[PaymentStatus.OPEN, PaymentStatus.PROCESSING], created_at__lt=now - STALE
-        ).exclude(checkout_session_id="")
-    ):
+    stale = Payment.objects.filter(
+        status__in=[PaymentStatus.OPEN, PaymentStatus.PROCESSING], created_at__lt=now - STALE
+    )
+    for payment in _in_batches(stale.exclude(checkout_session_id="", payment_intent_id="")):
         try:
-            fulfil(checkout_session_id=payment.checkout_session_id, now=now)
+            if payment.checkout_session_id:
+                fulfil(checkout_session_id=payment.checkout_session_id, now=now)
+            else:
+                # A saved card was charged without a page.
+                settle(session=intents.intent(payment.payment_intent_id), now=now)
         except GatewayRefused:
-            log.warning("payment_has_no_session", payment=str(payment.id))
+            log.warning("payment_is_not_at_stripe", payment=str(payment.id))
 
 
 def _compare_stripe(
@@ -118,12 +122,34 @@ def _compare_stripe(
             continue
         run.stripe_payments += 1
         seen.add(found.id)
+        if payment is None:
+            payment = _find_invoice(found, now, differences)
         if payment is not None and payment.status != PaymentStatus.PAID:
             payment = _make_good(payment, found, now, differences)
         difference = _difference(payment, found)
         if difference:
             differences.append(difference)
     return seen
+
+
+def _find_invoice(found: StripePayment, now: datetime, differences: list[Difference]) -> Payment | None:
+    """Write down what a plan's invoice was paid with, if this payment is one that nobody told of; None if it is none.
+
+    Invoices are payments of a customer that bear no mark of ours: their subscriptions are looked at.
+    """
+    if found.metadata.get("payment") or not found.customer_id:
+        return None
+    for stripe_id in subscriptions.subscriptions_of(found.customer_id):
+        try:
+            plan_settling.settle(plan_settling.look(stripe_id), now=now)
+        except PaymentUnknown:
+            log.warning("subscription_of_nobody", subscription=stripe_id)
+    payment = _payment_of(found)
+    if payment is not None:
+        differences.append(
+            _told("credited_late", payment=payment, stripe=found.id, minor=found.received_minor, repaired=True)
+        )
+    return payment
 
 
 def _make_good(payment: Payment, found: StripePayment, now: datetime, differences: list[Difference]) -> Payment:

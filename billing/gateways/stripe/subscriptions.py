@@ -21,6 +21,8 @@ from billing.gateways.stripe.invoices import Invoice, read_invoice
 EXPANDED = ["latest_invoice.payments"]
 # Stripe's words for a subscription that gives what it is for, also while a renewal is not paid.
 LIVE = {"active", "past_due", "trialing"}
+# An organization has one at a time; more than a few within the weeks that are looked back at are a mistake.
+LISTED = 20
 OVER = {"canceled", "incomplete_expired", "unpaid"}
 
 
@@ -89,13 +91,11 @@ def subscription(stripe_id: str) -> StripeSubscription:
         return _read(plain(stripe.v1.subscriptions.retrieve(stripe_id, {"expand": EXPANDED})))
 
 
-def live_subscriptions(customer_id: str) -> list[StripeSubscription]:
-    """Return the subscriptions of a customer that are not over."""
+def subscriptions_of(customer_id: str) -> list[str]:
+    """Return the ids of a customer's latest subscriptions, those that are over too. Raises what `asking` does."""
     with asking() as stripe:
-        found = plain(
-            stripe.v1.subscriptions.list({"customer": customer_id, "expand": ["data.latest_invoice.payments"]})
-        )
-    return [_read(one) for one in found["data"]]
+        found = plain(stripe.v1.subscriptions.list({"customer": customer_id, "status": "all", "limit": LISTED}))
+    return [one["id"] for one in found["data"]]
 
 
 def open_plan_session(
