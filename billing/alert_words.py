@@ -40,8 +40,8 @@ def words(
     """Return the words of an alert of the organization at `slug`.
 
     `facts` by rule, amounts in mtok, times ISO 8601: used_mtok, whole_mtok (of the shares); limit (hour, day, month,
-    total), resets_at, refused (a call was); remaining_mtok, expires_at; failures; burned_mtok, usual_mtok;
-    tokens_mtok, amount (of money, in words), state (open, won, lost). What is missing is a dash.
+    total), plan (it is the plan's), resets_at, refused (a call was); remaining_mtok, expires_at; failures; burned_mtok,
+    usual_mtok; tokens_mtok, amount (of money, in words), state (open, won, lost). What is missing is a dash.
     """
     said = {
         "name": subject_name or "–",
@@ -61,8 +61,27 @@ def words(
     texts = _refused(AlertRule(rule), ends) if facts.get("refused") else _texts(AlertRule(rule), level == FULL, ends)
     if rule == AlertRule.PAYMENT_DISPUTED:
         texts = _disputed(str(facts.get("state", "")))
+    path = _path(AlertRule(rule), subject_kind, str(subject_id), slug)
+    if facts.get("plan"):
+        texts = _of_the_plan(texts, refused=bool(facts.get("refused")), full=level == FULL)
+        path = reverse("plan", args=[slug])
     title, happened, todo, button = (text % said for text in texts)
-    return Words(title, happened, todo, button, _path(AlertRule(rule), subject_kind, str(subject_id), slug))
+    return Words(title, happened, todo, button, path)
+
+
+def _of_the_plan(texts: tuple[str, str, str, str], *, refused: bool, full: bool) -> tuple[str, str, str, str]:
+    """Return the words for a ceiling of the plan's, which no limit of the organization's own can raise."""
+    title = _("%(name)s has used %(level)s%% of its plan's Tokens per hour")
+    if full:
+        title = _("%(name)s has used its plan's Tokens per hour")
+    if refused:
+        title = _("Calls are refused: %(name)s has used its plan's Tokens per hour")
+    return (
+        title,
+        texts[1],
+        _("Wait until then, take a higher plan, or buy a boost for some hours; above it calls are refused."),
+        _("Open the plan"),
+    )
 
 
 def _refused(rule: AlertRule, ends: bool) -> tuple[str, str, str, str]:

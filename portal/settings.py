@@ -282,15 +282,6 @@ if STRIPE_API_BASE and not DEVELOPMENT and not STRIPE_API_BASE.startswith("https
     raise ImproperlyConfigured("STRIPE_API_BASE must be empty or begin with https:// (a stand-in is for development).")
 if STRIPE_API_BASE and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
     raise ImproperlyConfigured("STRIPE_API_BASE must be empty with a live key, which is for nobody but Stripe.")
-# Where Stripe's pages are, which a form of ours may lead to: browsers ask form-action about redirects too.
-STRIPE_PAGES = env.list(
-    "STRIPE_PAGES",
-    default=[STRIPE_API_BASE.rstrip("/")]
-    if STRIPE_API_BASE
-    else ["https://checkout.stripe.com", "https://billing.stripe.com", "https://invoice.stripe.com"],
-)
-if STRIPE_SECRET_KEY:
-    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] = [SELF, *STRIPE_PAGES]
 # Events of Stripe are kept this long.
 STRIPE_EVENTS_KEPT_DAYS = env.int("STRIPE_EVENTS_KEPT_DAYS", default=90)
 # For so many days after a payment its unspent Tokens are refunded on demand; 0 is for ever. Staff may always.

@@ -19,7 +19,10 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 import stripe
+
+from billing.gateways.stripe.client import forget_clients
 
 SECRET_KEY = "sk_test_local_stand_in"
 WEBHOOK_SECRET = "whsec_local_stand_in_0123456789"
@@ -53,7 +56,18 @@ class StandIn:
     def __init__(self, url: str) -> None:
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=20, trust_env=False)
-        self._client = stripe.StripeClient(SECRET_KEY, base_addresses={"api": url}, max_network_retries=0)
+        self._session = requests.Session()
+        self._client = stripe.StripeClient(
+            SECRET_KEY,
+            base_addresses={"api": url},
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(session=self._session),
+        )
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.http.close()
+        self._session.close()
 
     def client(self) -> stripe.StripeClient:
         """Return the stripe library's own client, for what the portal's gateway does not do."""
@@ -175,7 +189,8 @@ def stripe_server() -> Iterator[StandIn]:
     process = start(port)
     server = StandIn(f"http://localhost:{port}")
     yield server
-    server.http.close()
+    server.close()
+    forget_clients()
     stop(process)
 
 

@@ -15,7 +15,7 @@ import structlog
 from django.db import connection
 from django.db.models import Sum
 
-from billing.enums import AccountKind, AlertRule
+from billing.enums import PLAN_HOUR, AccountKind, AlertRule
 from billing.models import Account, AlertSettings, Crossing, Entry, Grant, Lot, SubToken
 from billing.models.alerts import LEVELS
 from billing.services.alerts import FULL, raise_levels
@@ -136,6 +136,8 @@ def _raise_account(crossing: Crossing, account_id: uuid.UUID, now: datetime) -> 
         if crossing.span:
             rule, period = AlertRule.LIMIT_USED, f"{crossing.span}:{crossing.period}"
             facts |= {"limit": crossing.span, "resets_at": _end(crossing.span, crossing.period)}
+            if crossing.span == PLAN_HOUR:
+                facts |= {"limit": "hour", "plan": True}
         raise_levels(
             organization_id=account.organization_id,
             rule=rule,
@@ -153,7 +155,7 @@ def _end(span: str, starts_at: str) -> str | None:
     """Return when the period of a limit that began at `starts_at` (both ISO 8601) ends, None for never."""
     begins = datetime.fromisoformat(starts_at)
     match span:
-        case "hour":
+        case "hour" | "planhour":
             return (begins + timedelta(hours=1)).isoformat()
         case "day":
             return (begins + timedelta(days=1)).isoformat()

@@ -20,6 +20,7 @@ from billing.services.parts import bonus_grants, gone_of, part_of_money
 from billing.services.refund_news import lock_payment, payment_of
 from billing.services.takebacks import lock_for_taking, take_back, undo_take_back
 from tenants.actors import PLATFORM
+from tenants.languages import language_of
 from tenants.models import Organization, User
 from tenants.scope import organization_scope
 from tenants.services import audit
@@ -189,6 +190,6 @@ def _tell(dispute: Dispute, now: datetime) -> None:
                 "due_at": dispute.evidence_due_at.isoformat() if dispute.evidence_due_at else "",
             },
             dedupe_key=f"dispute:{dispute.stripe_id}:{dispute.status}:{person.id}",
-            language="en",
+            language=language_of(person),
             now=now,
         )

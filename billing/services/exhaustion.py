@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 from django.db import DatabaseError, connection
 
+from billing.enums import PLAN_HOUR
 from tenants.identifiers import new_id
 from tenants.scope import organization_scope
 
@@ -41,15 +42,20 @@ ORDER BY w.starts_at DESC LIMIT 1
 """
 
 
-def note_refusal(*, organization_id: uuid.UUID, account_id: uuid.UUID, limit: str, now: datetime) -> None:
+def note_refusal(
+    *, organization_id: uuid.UUID, account_id: uuid.UUID, limit: str, now: datetime, by_plan: bool = False
+) -> None:
     """Remember that a call was refused because `account_id` has too little of `limit` left, so that people are told.
 
     `limit` is tokens, quota, tokens_per_hour, tokens_per_day, tokens_per_month or tokens_total; others are nobody's
-    news. Opens its own scope. A failure is logged and never the caller's: they are being refused already.
+    news. With `by_plan` it is the plan's Tokens per hour. Opens its own scope. A failure is logged and never the
+    caller's: they are being refused already.
     """
     span = SPANS.get(limit)
     if span is None and limit not in {"tokens", "quota"}:
         return
+    if by_plan:
+        span = limit = PLAN_HOUR
     clock = time.monotonic()
     if clock - _noted_at.get((account_id, limit), -NOTE_EVERY_SECONDS) < NOTE_EVERY_SECONDS:
         return

@@ -59,14 +59,15 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 class RefundPreview:
     """What a refund would do now: how many Tokens go (and for the purchase's bonus), and how much money comes.
 
-    `unspent_mtok` is the most that could go back: all that are unspent, but for those that stand in for a bonus that
-    was spent. `tax_minor` of `amount_minor` is tax. `until` is the last moment at which a customer may ask (None: for
-    ever).
+    `instead_mtok` of those for the bonus are of the purchase, because the bonus was spent. `unspent_mtok` is the most
+    that could go back: all that are unspent, but for those. `tax_minor` of `amount_minor` is tax. `until` is the last
+    moment at which a customer may ask (None: for ever).
     """
 
     payment: Payment
     tokens_mtok: int
     bonus_mtok: int
+    instead_mtok: int
     unspent_mtok: int
     amount_minor: int
     tax_minor: int
@@ -272,11 +273,12 @@ def _preview(payment: Payment, mtok: int | None, now: datetime, by_staff: bool) 
     taxed = Refund.objects.filter(payment=payment).exclude(status=RefundStatus.FAILED)
     tax_before = int(taxed.aggregate(minor=Sum("tax_minor"))["minor"] or 0)
     tax = min(max(_part(payment.tax_minor, payment, gone.mtok + tokens) - tax_before, 0), amount)
-    whole = bonus_had(bonuses, now=now)
+    bonus = part_of_tokens(payment, tokens, gone=gone, bonus_mtok=bonus_had(bonuses, now=now))
     return RefundPreview(
         payment=payment,
         tokens_mtok=tokens,
-        bonus_mtok=part_of_tokens(payment, tokens, gone=gone, bonus_mtok=whole),
+        bonus_mtok=bonus,
+        instead_mtok=max(0, bonus - _unspent(bonuses, now)),
         unspent_mtok=most,
         amount_minor=amount,
         tax_minor=tax,
@@ -294,6 +296,7 @@ def _preview_without_tokens(payment: Payment, until: datetime | None, by_staff: 
         payment=payment,
         tokens_mtok=0,
         bonus_mtok=0,
+        instead_mtok=0,
         unspent_mtok=0,
         amount_minor=payment.total_minor - payment.refunded_minor,
         tax_minor=max(0, payment.tax_minor - tax_before),

@@ -24,6 +24,7 @@ from billing.queries.top_ups import cheaper_offer, tiers_of
 from billing.services import topups as service
 from billing.services.code_guesses import note_guess
 from billing.services.fulfilment import fulfil
+from billing.services.parts import bonus_grants
 from billing.services.topups import Buyer
 from billing.top_up_forms import TopUpForm
 from billing.views.balance import standing_of
@@ -158,6 +159,7 @@ def _show_payment(request: ConsoleRequest, found: Payment) -> HttpResponse:
         context = {
             "payment": found,
             "state": _state(found, request.GET.get("back", "")),
+            "credited_mtok": found.tokens_mtok + sum(grant.amount_mtok for grant in bonus_grants(found)),
             "standing": standing_of(request),
         }
         template = "billing/_payment_state.html" if request.headers.get("HX-Request") else "billing/payment.html"

@@ -91,12 +91,12 @@ def admit(credential: Credential, job: Job) -> Admission:
         available_mtok=available_mtok or 0,
         now=job.created_at,
     )
-    # A plan's ceiling is nobody's news: it is full again within the hour.
-    if said and not said.get("plan"):
+    if said:
         note_refusal(
             organization_id=credential.organization_id,
             account_id=uuid.UUID(said["account"]),
             limit=said["limit"],
+            by_plan=bool(said.get("plan")),
             now=job.created_at,
         )
     # What costs more than a limit ever allows would wait for nothing.

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import requests
 import stripe
 import structlog
 from django.conf import settings
+from requests.adapters import HTTPAdapter
 
 from billing.errors import AuthenticationRequired, CardDeclined, GatewayAway, GatewayRefused, PaymentsUnavailable
 
@@ -17,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS, READ_SECONDS = 3.0, 20.0
 RETRIES = 2
+# So many threads of a process ask at once without opening one more.
+CONNECTIONS = 32
 
 # The library would tell Stripe how long our requests take.
 stripe.enable_telemetry = False
@@ -65,15 +69,31 @@ def reference(value: Any) -> str:
     return str(value or "")
 
 
+def forget_clients() -> None:
+    """Close all connections to Stripe; the next question opens a new one."""
+    _client.cache_clear()
+    _session().close()
+    _session.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    return session
+
+
 @lru_cache(maxsize=4)
 def _client(key: str, base: str, version: str) -> stripe.StripeClient:
+    # The library would open a session, and its connections, for each thread, and close none of them.
     addresses: Any = {"api": base.rstrip("/")} if base else None
     return stripe.StripeClient(
         key,
         stripe_version=version,
         base_addresses=addresses,
         max_network_retries=RETRIES,
-        http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS)),
+        http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS), session=_session()),
     )
 
 

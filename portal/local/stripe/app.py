@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 
 import aiohttp
 from aiohttp import web
-from multidict import MultiDict
 
 from portal.local.stripe import (
     billing,
@@ -126,7 +125,7 @@ def _answer(
     try:
         _require_key(request)
         _require_version(request)
-        form = _form(body) if request.method == "POST" else request.query
+        form = parse_qsl(body, keep_blank_values=True) if request.method == "POST" else request.query.items()
         away = world.be_away()
         if away and not away["after"]:
             raise _away(away)
@@ -178,10 +177,6 @@ def _execute(world: World, route: Route, params_type: type, data: Json, ids: Any
         if error.status != 402:
             raise
         return 402, error.body(asked.id or "")
-
-
-def _form(body: str) -> Any:
-    return MultiDict(parse_qsl(body, keep_blank_values=True))
 
 
 def _kept(world: World, key: str) -> Json | None:

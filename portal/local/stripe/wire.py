@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
-
-from localstripe.server import unflatten_data
-from multidict import MultiDict
 
 from portal.local.stripe import types
 from portal.local.stripe.errors import StripeError, invalid
@@ -16,10 +14,33 @@ from portal.local.stripe.errors import StripeError, invalid
 _NOTHING = object()
 
 
-def decode(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `a[b][0]=c` as {"a": {"b": ["c"]}}."""
-    decoded: dict[str, Any] = unflatten_data(MultiDict(form))
-    return decoded
+_PARTS = re.compile(r"\[([^\[\]]*)\]")
+
+
+def decode(form: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return `a[b][0]=c` and `a[b][]=c` as {"a": {"b": ["c"]}}. Raises StripeError for a name of no such form."""
+    tree: dict[str, Any] = {}
+    for name, value in form:
+        first, bracket, rest = name.partition("[")
+        parts = [first, *_PARTS.findall(bracket + rest)]
+        if name != first + "".join(f"[{part}]" for part in parts[1:]):
+            raise invalid(f"Invalid parameter name: {name}", "parameter_unknown", name)
+        below = tree
+        for part in parts[:-1]:
+            below = below.setdefault(part or str(len(below)), {})
+            if not isinstance(below, dict):
+                raise invalid(f"Invalid {first}: a value and its parts at once", None, first)
+        below[parts[-1] or str(len(below))] = value
+    return {name: _lists(value) for name, value in tree.items()}
+
+
+def _lists(value: Any) -> Any:
+    """Return what has numbers for names as a list, in their order."""
+    if not isinstance(value, dict):
+        return value
+    if value and all(name.isdecimal() for name in value):
+        return [_lists(value[name]) for name in sorted(value, key=int)]
+    return {name: _lists(part) for name, part in value.items()}
 
 
 def accept(data: Mapping[str, Any], params: type, supported: Collection[str]) -> dict[str, Any]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import os
+import secrets
+import string
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localstripe.resources import random_id
-
 from portal.local.stripe import shapes, types
 from portal.local.stripe.errors import missing
 
 Json = dict[str, Any]
+
+_CHARACTERS = string.ascii_letters + string.digits
 
 API_VERSION = "2026-10-28.endive"
 ACCOUNT = "acct_1LocalStandIn"
@@ -78,7 +80,7 @@ class World:
     # --- Objects ------------------------------------------------------------------------------------------------------
     def new_id(self, kind: str, prefix: str = "") -> str:
         """Return an id like Stripe's."""
-        return f"{prefix or _KINDS[kind]}_{random_id(24)}"
+        return f"{prefix or _KINDS[kind]}_{_random(24)}"
 
     def add(self, kind: str, customer: str | None = None, **values: Any) -> Json:
         """Keep a new object in its full shape, created at its customer's present time."""
@@ -197,3 +199,7 @@ class World:
     def undelivered(self) -> Iterator[Json]:
         """Yield the events that an earlier run could not deliver."""
         yield from (event for event in self.all("event") if event["pending_webhooks"])
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_CHARACTERS) for _ in range(length))

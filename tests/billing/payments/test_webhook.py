@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,8 +19,9 @@ from billing.enums import EventStatus, PaymentStatus
 from billing.errors import GatewayAway
 from billing.models import Payment, StripeEvent
 from billing.services import stripe_events
-from billing.services.stripe_events import forget_old_events, process_due_events, run_again, wait_after
+from billing.services.stripe_events import HANDLERS, forget_old_events, process_due_events, run_again, wait_after
 from billing.views.stripe_webhook import MOST_BYTES
+from portal.settings import BASE_DIR
 from tenants.actors import staff_actor
 from tenants.identifiers import new_id
 from tenants.models import AuditEvent, Organization
@@ -348,3 +350,10 @@ def test_old_events_are_forgotten_but_not_those_that_failed(settings: Settings, 
 def test_the_stand_in_s_own_events_are_taken(standin: StandIn, alpha: Organization, payment: Payment) -> None:
     assert deliver(standin) > 3
     assert payment_now(payment.id, alpha).status == PaymentStatus.PAID
+
+
+def test_the_docs_list_the_events_that_are_acted_on() -> None:
+    """One list, and a true one: an event that is not sent is one that nobody hears."""
+    said = (BASE_DIR / "docs" / "payments.md").read_text().partition("## Setting it up")[2]
+    listed = set(re.findall(r"`((?:checkout|payment_intent|customer|invoice|refund|charge)\.[a-z_.]+)`", said))
+    assert listed == set(HANDLERS)

@@ -220,9 +220,9 @@ def test_an_answer_that_was_lost_long_ago_is_found_and_not_sent_again(
     payment = buy(standin, alpha, 1_000)
     standin.go_away(1, after=True)
     monkeypatch.setattr("billing.gateways.stripe.client.RETRIES", 0)
-    client._client.cache_clear()
+    client.forget_clients()
     waiting = refund(payment, 100_000)
-    client._client.cache_clear()
+    client.forget_clients()
     assert waiting.status == RefundStatus.RESERVED
     monkeypatch.setattr("billing.gateways.stripe.refunds.create_refund", None)
     soon = timezone.now() + timedelta(days=2)
