@@ -25,6 +25,7 @@ from billing.split_forms import SplitForm
 from billing.views.refusals import in_tokens, refusal
 from billing.views.splitting import address_of, tree
 from tenants.views.access import ConsoleRequest, actor_of, console_page
+from tenants.views.downloads import harmless
 
 SHOWN = 20
 
@@ -124,7 +125,7 @@ def _made(shares: Sequence[Share], issued: Sequence[IssuedSubToken]) -> dict[str
     writer.writerow(["name", "secret", "tokens", "expires_at", "id"])
     for share, one in zip(shares, issued, strict=True):
         tokens = f"{share.mtok // 1000}.{share.mtok % 1000:03d}"
-        writer.writerow([share.name, one.secret, tokens, one.sub_token.expires_at.isoformat(), one.sub_token.id])
+        writer.writerow([harmless(share.name), one.secret, tokens, one.sub_token.expires_at.isoformat(), one.sub_token.id])
     return {
         "csv": lines.getvalue(),
         "count": len(issued),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from django import forms, template
 from django.forms.boundfield import BoundField
@@ -54,6 +55,12 @@ def tokens(mtok: int | None, style: str = "") -> SafeString | str:
         token_number(mtok, style),
         _("Tokens"),
     )
+
+
+@register.simple_tag
+def form_key() -> SafeString:
+    """Return the hidden field by which a page of the console acts once, however often its form is sent."""
+    return format_html('<input type="hidden" name="form_key" value="{}">', uuid4())
 
 
 @register.filter

@@ -62,6 +62,15 @@ def do_once(
     return Outcome(status, body, replayed=False)
 
 
+def first_time(*, organization_id: uuid.UUID, key: str, route: str, now: datetime) -> bool:
+    """Tell whether this key comes to this route for the first time; undone if the transaction around it is.
+
+    Needs the organization's scope; holds the key until the transaction ends. Raises KeyInUse when the first request
+    takes too long.
+    """
+    return _claim(organization_id, key, route, "", now)
+
+
 def forget_old_answers(now: datetime) -> int:
     """Delete records older than 30 days and return how many. For the scheduler, through the platform's door."""
     with platform_scope("forget old idempotency records", patient=True):

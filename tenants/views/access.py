@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -13,19 +15,24 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, resolve_url
 from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
-from django.utils.http import urlencode
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from tenants.actors import Actor, user_actor
 from tenants.client_ip import client_ip
 from tenants.confined import confined_to, passed_sso
+from tenants.errors import KeyInUse
 from tenants.models import Membership, Organization, Role, User
 from tenants.permissions import Permission, permissions_of
 from tenants.queries.memberships import memberships_of
 from tenants.queries.second_factor import has_second_factor
 from tenants.scope import organization_scope
+from tenants.services.idempotency import first_time
 from tenants.views.impersonation import SAFE_METHODS, borrowed_membership, borrowed_permissions
+
+FORM_KEY = "form_key"
 
 
 class ConsoleRequest(HttpRequest):
@@ -55,7 +62,7 @@ def console_page(
     A role without the permission: 403. Where the organization requires a second factor, who has none is led to set one
     up, and where it requires its own provider, who has not come by it is led there; a session that the provider opened
     (`tenants.confined`) is asked for no second factor, sees this organization alone, and may do nothing that only
-    owners may. While the organization is being deleted only pages that say `while_closing` are there; the others lead
+    owners may. A form with a `form_key` acts once. While the organization is being deleted only pages that say `while_closing` are there; the others lead
     to the page that tells so.
     """
     needed = Permission(permission)
@@ -88,6 +95,9 @@ def console_page(
             if not scoped:
                 return view(request, **kwargs)
             with organization_scope(membership.organization_id):
+                if _sent_before(request, membership.organization_id):
+                    messages.warning(request, _("This form was sent already. Nothing was done a second time."))
+                    return _redirect(request, _page_of_the_form(request))
                 response = view(request, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):
                     response.render()
@@ -97,6 +107,28 @@ def console_page(
         return guarded
 
     return decorate
+
+
+def _sent_before(request: HttpRequest, organization_id: UUID) -> bool:
+    """Tell whether a form that acts once (`form_key`) came before: by a reload, the way back, or a second click.
+
+    The key is new whenever the form is shown, and given back when the view fails. A preview is no act.
+    """
+    key = request.POST.get(FORM_KEY, "") if request.method == "POST" else ""
+    if not key or request.headers.get("HX-Request"):
+        return False
+    route = f"form {hashlib.sha256(request.path.encode()).hexdigest()}"
+    try:
+        return not first_time(organization_id=organization_id, key=key[:64], route=route, now=timezone.now())
+    except KeyInUse:
+        return True
+
+
+def _page_of_the_form(request: HttpRequest) -> str:
+    """Return where the form was sent from, if that is a page of ours."""
+    referer = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(referer, allowed_hosts={request.get_host()})
+    return referer if ours else request.path
 
 
 def _must_come_by_provider(request: HttpRequest, membership: Membership) -> bool:

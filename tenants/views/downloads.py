@@ -35,14 +35,14 @@ def _lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     writer = csv.writer(_Echo())
     lines: list[str] = []
     for row in rows:
-        lines.append(writer.writerow([_harmless(value) for value in row]))
+        lines.append(writer.writerow([harmless(value) for value in row]))
         if len(lines) == LINES_AT_ONCE:
             yield "".join(lines)
             lines.clear()
     yield "".join(lines)
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """Return a value as the text of a cell; one that a spreadsheet would run as a formula is marked as text."""
     text = "" if value is None else str(value)
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
