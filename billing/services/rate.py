@@ -175,13 +175,16 @@ def _refusal(code: str, level: RateLevel, wait: int, headers: dict[str, str]) ->
     )
     match code:
         case "rate_limited":
-            limit, detail = "requests_per_second", f"{whose} {level.requests_per_second:g} requests per second."
+            limit, detail = (
+                "requests_per_second",
+                _counted(whose, level.requests_per_second or 0, "request", "per second"),
+            )
             retry = _seconds(wait)
         case "concurrency_limited":
-            limit, detail = "concurrency", f"{whose} {level.concurrency} calls at a time."
+            limit, detail = "concurrency", _counted(whose, level.concurrency or 0, "call", "at a time")
             retry = CONCURRENCY_RETRY_SECONDS
         case _:
-            limit, detail = "requests_per_day", f"{whose} {level.requests_per_day} requests per day (UTC)."
+            limit, detail = "requests_per_day", _counted(whose, level.requests_per_day or 0, "request", "per day (UTC)")
             retry = _seconds(wait)
     problem = Problem(code, detail, headers=headers | {"Retry-After": str(retry)}, level=level.level, limit=limit)
     if level.plan:
@@ -190,6 +193,11 @@ def _refusal(code: str, level: RateLevel, wait: int, headers: dict[str, str]) ->
         midnight = datetime.combine(datetime.now(UTC) + timedelta(days=1), datetime.min.time())
         problem.extra["resets_at"] = f"{midnight.isoformat()}Z"
     return problem
+
+
+def _counted(whose: str, number: float, what: str, span: str) -> str:
+    counted = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{whose} {counted} {what}{'' if number == 1 else 's'} {span}."
 
 
 def _headers(levels: tuple[RateLevel, ...], least: list[int]) -> dict[str, str]:

@@ -125,7 +125,9 @@ def _made(shares: Sequence[Share], issued: Sequence[IssuedSubToken]) -> dict[str
     writer.writerow(["name", "secret", "tokens", "expires_at", "id"])
     for share, one in zip(shares, issued, strict=True):
         tokens = f"{share.mtok // 1000}.{share.mtok % 1000:03d}"
-        writer.writerow([harmless(share.name), one.secret, tokens, one.sub_token.expires_at.isoformat(), one.sub_token.id])
+        writer.writerow(
+            [harmless(share.name), one.secret, tokens, one.sub_token.expires_at.isoformat(), one.sub_token.id]
+        )
     return {
         "csv": lines.getvalue(),
         "count": len(issued),

@@ -9,14 +9,14 @@ from rest_framework import serializers
 
 
 class StrictSerializer(serializers.Serializer):
-    """Refuses unknown members, so that a mistyped limit is an error and not a sub-token without limit."""
+    """Refuses unknown fields, so that a mistyped limit is an error and not a sub-token without limit."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the validated values, or raise ValidationError, for unknown members too."""
+        """Return the validated values, or raise ValidationError, for unknown fields too."""
         values = super().to_internal_value(data)
         unknown = sorted(set(data) - set(self.fields))
         if unknown:
-            raise serializers.ValidationError({name: ["There is no such member."] for name in unknown})
+            raise serializers.ValidationError({name: ["There is no such field."] for name in unknown})
         return values
 
 

@@ -218,3 +218,18 @@ def test_the_pages_read_what_was_counted_today(fresh_process: None, alpha: Organ
         Level.TEAM: 3,
         Level.SUB_TOKEN: 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"requests_per_second": 1.0, "burst": 1}, "1 request per second."),
+        ({"requests_per_second": 0.5, "burst": 1}, "0.5 requests per second."),
+        ({"requests_per_day": 1}, "1 request per day (UTC)."),
+        ({"concurrency": 1}, "1 call at a time."),
+    ],
+)
+def test_one_is_told_in_the_singular(bounds: dict[str, Any], said: str) -> None:
+    who = credential("100", burst=100, above=(team(), organization(**bounds)))
+    admit(who, "first")
+    assert str(refusal(who).detail).endswith(said)

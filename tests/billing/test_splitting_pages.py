@@ -213,6 +213,9 @@ def test_a_split_takes_a_list_or_a_file(owner: Client, alpha: Organization, wall
     file = SimpleUploadedFile("parts.csv", text.encode("utf-8-sig"), content_type="text/csv")
     rows = list(csv.DictReader(io.StringIO(owner.post(address, asked | {"file": file}).context["csv"])))
     assert [(row["name"], row["tokens"]) for row in rows] == [("Gate", "12.345"), ("Yard, north", "0.001")]
+    formula = asked | {"rows": '"=HYPERLINK(1)",1'}
+    (row,) = csv.DictReader(io.StringIO(owner.post(address, formula).context["csv"]))
+    assert row["name"] == "'=HYPERLINK(1)", "a spreadsheet runs nothing that somebody named"
     weights = asked | {"by": "weight", "tokens": "7", "rows": "A,3\nB,2\nC,2"}
     rows = list(csv.DictReader(io.StringIO(owner.post(address, weights).context["csv"])))
     assert [row["tokens"] for row in rows] == ["3.000", "2.000", "2.000"]
