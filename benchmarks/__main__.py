@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("serve", "overhead", "ledger", "admission", "dashboard")
+BENCHMARKS = ("serve", "overhead", "ledger", "admission", "tags", "dashboard")
 
 
 def main() -> int:
