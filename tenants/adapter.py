@@ -12,14 +12,30 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 
 from tenants.client_ip import client_ip
 from tenants.models import User
 from tenants.sealing import seal, unseal
+from tenants.user_agents import browser_of
 
 # Of who comes over a bare Unix socket.
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 nothing listens here
 MFA_PURPOSE = "second factor"
+# What a person is told of by mail, by the name that django-allauth gives it.
+CHANGED = {
+    "account/email/email_changed": _("Your mail address has changed"),
+    "account/email/email_confirm": _("Your mail address is confirmed"),
+    "account/email/email_deleted": _("A mail address was removed from your account"),
+    "account/email/password_changed": _("Your password has changed"),
+    "account/email/password_reset": _("Your password has changed"),
+    "account/email/password_set": _("Your account has a password now"),
+    "mfa/email/recovery_codes_generated": _("You have new recovery codes"),
+    "mfa/email/totp_activated": _("An app with codes protects your account"),
+    "mfa/email/totp_deactivated": _("The app with codes was turned off"),
+    "mfa/email/webauthn_added": _("A passkey was added to your account"),
+    "mfa/email/webauthn_removed": _("A passkey was removed from your account"),
+}
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -44,6 +60,17 @@ class AccountAdapter(DefaultAccountAdapter):
         language = getattr(reader, "language", "") or translation.get_language()
         with translation.override(language):
             super().send_mail(template_prefix, email, {**context, "base_url": settings.BASE_URL})
+
+    def send_notification_mail(
+        self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """Tell a person that something about signing in to their account has changed, from where, and what to do."""
+        changed = {
+            "changed": CHANGED.get(template_prefix, _("Something about your account has changed")),
+            "browser": browser_of(self.get_http_user_agent(self.request)),
+            "button_url": urljoin(settings.BASE_URL, reverse("account")),
+        }
+        super().send_notification_mail("account/email/changed", user, {**(context or {}), **changed}, email)
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         """Go on in the language that the person chose."""

@@ -48,6 +48,14 @@ class SecondFactorFirst(TenantsError):
     message = _("Set up a second factor for yourself first: you would not get in any more.")
 
 
+class OwnerNeedsPassword(TenantsError):
+    message = _("Who comes in by single sign-on alone cannot be an owner: an owner needs a password of their own.")
+
+
+class SignInYourself(TenantsError):
+    message = _("Single sign-on cannot make you an owner. Sign in with your own password or passkey, then accept.")
+
+
 class AlreadyOwner(TenantsError):
     message = _("This member is an owner already.")
 

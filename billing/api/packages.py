@@ -25,7 +25,9 @@ class PackageAnswer(serializers.Serializer):
     price_minor = serializers.IntegerField(help_text="in the currency's minor unit: fen, cent")
     currency = serializers.ChoiceField(Currency.values)
     valid_days = serializers.IntegerField(allow_null=True, help_text="from the purchase; null for ever")
-    models = serializers.ListField(child=serializers.CharField(), help_text="empty for all")
+    models = serializers.ListField(
+        child=serializers.CharField(), help_text="what it is offered for, empty for all; its Tokens pay for any model"
+    )
 
 
 class PackagesAnswer(serializers.Serializer):

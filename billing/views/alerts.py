@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -104,16 +105,18 @@ def alert_mute(request: ConsoleRequest, alert_id: uuid.UUID) -> HttpResponse:
     form = MuteForm(request.POST)
     if form.is_valid():
         now = timezone.now()
+        until = form.until(now)
         mute(
             member=request.membership,
             rule=alert.rule,
             subject_id=alert.subject_id,
             subject_name=alert.subject_name,
-            until=form.until(now),
+            until=until,
             actor=actor_of(request),
             now=now,
         )
-        messages.success(request, _("You will not hear of this until then. Your mutes stand under “What I am told”."))
+        said = _("You will not hear of this until %(day)s. Your mutes stand under “What I am told”.")
+        messages.success(request, said % {"day": date_format(timezone.localtime(until), "DATE_FORMAT")})
     return _back(request)
 
 

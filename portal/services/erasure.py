@@ -13,7 +13,9 @@ from uuid import UUID
 
 import structlog
 from django.apps import apps
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from billing.models import (
     Account,
@@ -30,7 +32,7 @@ from billing.models import (
     Refund,
     Transfer,
 )
-from tenants.models import AuditChain, AuditCheck, AuditEvent, Organization, Team, TenantModel
+from tenants.models import AuditChain, AuditCheck, AuditEvent, Identity, Organization, Team, TenantModel, User
 from tenants.scope import platform_scope
 
 log = structlog.get_logger(__name__)
@@ -89,8 +91,16 @@ def erase_organization(organization_id: UUID, now: datetime, *, stop: Callable[[
         organization.name, organization.slug = "–", f"deleted-{organization_id.hex}"
         organization.deleted_at = now
         organization.save(update_fields=["name", "slug", "deleted_at"])
+        _forget_accounts_without_a_way_in()
     log.info("organization_erased", organization=str(organization_id))
     return True
+
+
+def _forget_accounts_without_a_way_in() -> None:
+    """Delete accounts that only a provider opened, once no organization's provider opens them any more."""
+    opened = Identity.objects.filter(user_id=OuterRef("pk"))
+    nobodys = User.objects.filter(password__startswith=UNUSABLE_PASSWORD_PREFIX, memberships=None, is_staff=False)
+    nobodys.exclude(Exists(opened)).delete()
 
 
 def erased_models() -> list[type[TenantModel]]:

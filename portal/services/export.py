@@ -14,7 +14,10 @@ from django.apps import apps
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Field, JSONField
 from django.db.models.fields import DateTimeField
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from detection.models import ModelVersion
 from tenants.models import Organization, TenantModel, User
 from tenants.scope import organization_scope
 
@@ -23,6 +26,23 @@ ROWS_AT_ONCE = 2000
 LEFT_OUT = {"idempotencyrecord", "idempotentcall", "outboxmail", "fairshareclock", "crossing"}
 # A column that could open something, or that is a fingerprint of what does.
 SECRET_WORDS = ("secret", "hash", "password", "sealed")
+
+# What most people look for first.
+CONTENTS = (
+    ("people.csv", gettext_lazy("who user ids are")),
+    ("models.csv", gettext_lazy("which model a model_version_id is")),
+    ("tenants_membership.csv", gettext_lazy("who belongs here, and as what")),
+    ("tenants_team.csv", gettext_lazy("teams")),
+    ("billing_account.csv", gettext_lazy("wallet, pools and sub-tokens' accounts, with what they have")),
+    ("billing_subtoken.csv", gettext_lazy("sub-tokens and their policies")),
+    ("billing_grant.csv", gettext_lazy("Tokens that came in")),
+    ("billing_transfer.csv", gettext_lazy("movements of Tokens")),
+    ("billing_entry.csv", gettext_lazy("what each movement put into or took out of an account; sums to zero")),
+    ("billing_payment.csv", gettext_lazy("what was paid")),
+    ("detection_job.csv", gettext_lazy("calls with their results")),
+    ("detection_dailyusage.csv", gettext_lazy("sums of calls by day, sub-token and model")),
+    ("tenants_auditevent.csv", gettext_lazy("the audit log")),
+)
 
 
 def exported_models() -> list[type[TenantModel]]:
@@ -43,11 +63,16 @@ def exported_fields(model: type[TenantModel]) -> list[Field]:
 
 
 def export_zip(organization_id: UUID) -> Iterator[bytes]:
-    """Yield the ZIP, part by part: `organization.json`, `people.csv`, and a CSV for each kind of row.
+    """Return the ZIP, part by part: `README.txt` in the language that is active, `organization.json`, `people.csv`,
+    `models.csv`, and a CSV for each kind of row of which there is any.
 
     Amounts are in mtok (0.001 Token), times RFC 3339 in UTC. Every batch of rows is read in a transaction of its own,
     so the export of an organization that is at work shows its tables a few moments apart.
     """
+    return _parts(organization_id, readme())
+
+
+def _parts(organization_id: UUID, text_of_readme: str) -> Iterator[bytes]:
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
         with organization_scope(organization_id):
@@ -56,10 +81,14 @@ def export_zip(organization_id: UUID) -> Iterator[bytes]:
                 User.objects.filter(memberships__organization_id=organization_id).values_list("id", "email", "name")
             )
         facts = {name: str(getattr(organization, name)) for name in ("id", "name", "slug", "created_at")}
+        archive.writestr("README.txt", text_of_readme)
         archive.writestr("organization.json", json.dumps(facts, ensure_ascii=False, indent=2))
         archive.writestr("people.csv", _csv([("id", "email", "name"), *people]))
+        archive.writestr("models.csv", _csv([("model_version_id", "model", "version"), *_model_versions()]))
         yield pipe.take()
         for model in exported_models():
+            if not _has_rows(model, organization_id):
+                continue
             with archive.open(f"{_file_of(model)}.csv", "w", force_zip64=True) as file:
                 for text in _tables(model, organization_id):
                     file.write(text.encode())
@@ -67,6 +96,30 @@ def export_zip(organization_id: UUID) -> Iterator[bytes]:
                         yield part
             yield pipe.take()
     yield pipe.take()
+
+
+def readme() -> str:
+    """Return what is in the files, in the language that is active."""
+    return "\n".join(
+        [
+            _("Everything that your organization has at Tokensight, without secrets. A kind without rows has no file."),
+            "",
+            _("Columns that end with _mtok are in thousandths of a Token, with _minor in a currency's smallest unit."),
+            _("Times are in UTC. Columns that end with _id name the row with this id in another file:"),
+            "",
+            *(f"  {name}: {what}" for name, what in CONTENTS),
+            "",
+        ]
+    )
+
+
+def _model_versions() -> list[tuple[Any, ...]]:
+    return list(ModelVersion.objects.order_by("model__name", "version").values_list("id", "model__name", "version"))
+
+
+def _has_rows(model: type[TenantModel], organization_id: UUID) -> bool:
+    with organization_scope(organization_id):
+        return model._default_manager.filter(organization_id=organization_id).exists()
 
 
 class _Pipe(io.RawIOBase):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from allauth.account.decorators import reauthentication_required
+from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -65,10 +69,19 @@ def closing_undo(request: ConsoleRequest) -> HttpResponse:
 
 
 @console_page("organization.own", while_closing=True)
-@reauthentication_required()
 @require_POST
 def closing_export(request: ConsoleRequest) -> HttpResponseBase:
-    """Download all that the organization has here, as a ZIP of CSV files without secrets. Asks who it is once more."""
+    """Download all that the organization has here, as a ZIP of CSV files without secrets.
+
+    Who has not confirmed lately that it is them is asked, and led back to the page with the button: a download that
+    came by itself afterwards would leave the browser on the page that asks.
+    """
+    try:
+        _confirmed(request)
+    except ReauthenticationRequired:
+        messages.info(request, _("Confirm that it is you; then press Export again."))
+        back = reverse("closing", args=[request.organization.slug])
+        return redirect(f"{reverse('account_reauthenticate')}?{urlencode({REDIRECT_FIELD_NAME: back})}")
     record(
         organization_id=request.organization.id,
         actor=actor_of(request),
@@ -80,3 +93,8 @@ def closing_export(request: ConsoleRequest) -> HttpResponseBase:
     )
     headers = {"Content-Disposition": f'attachment; filename="{request.organization.slug}.zip"'}
     return StreamingHttpResponse(export_zip(request.organization.id), content_type="application/zip", headers=headers)
+
+
+@reauthentication_required()
+def _confirmed(request: ConsoleRequest) -> None:
+    """Raise ReauthenticationRequired unless the person has confirmed lately that it is them."""

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from tenants.actors import Actor, ActorKind
-from tenants.errors import AlreadyMember, LastOwner, NotFound, OwnersOnly
+from tenants.errors import AlreadyMember, LastOwner, NotFound, OwnerNeedsPassword, OwnersOnly
 from tenants.models import Membership, Role, User
 from tenants.services import audit
 
@@ -20,6 +20,7 @@ def add_member(*, organization_id: uuid.UUID, user: User, role: str, actor: Acto
     Raises `AlreadyMember`, and `OwnersOnly` when somebody else than an owner adds an owner.
     """
     if role == Role.OWNER:
+        require_own_way_in(user)
         _require_owner(actor, _lock_owners_and(None))
     return join(organization_id=organization_id, user=user, role=role, actor=actor, now=now)
 
@@ -49,7 +50,7 @@ def change_role(*, membership_id: uuid.UUID, role: str, actor: Actor, now: datet
     """Give a member another role.
 
     Locks the owners and the member in primary-key order. Raises `NotFound`, `LastOwner`, and `OwnersOnly` when
-    somebody else than an owner gives or takes the owner role.
+    somebody else than an owner gives or takes the owner role. Raises `OwnerNeedsPassword` as `require_own_way_in`.
     """
     with transaction.atomic():
         locked = _lock_owners_and(membership_id)
@@ -59,6 +60,8 @@ def change_role(*, membership_id: uuid.UUID, role: str, actor: Actor, now: datet
             return membership
         if Role.OWNER in (role, before):
             _require_owner(actor, locked)
+        if role == Role.OWNER:
+            require_own_way_in(membership.user)
         if before == Role.OWNER:
             _require_another_owner(membership, locked)
         membership.role = role
@@ -97,6 +100,16 @@ def remove_member(*, membership_id: uuid.UUID, actor: Actor, now: datetime, acti
             before={"member": membership.user.email, "role": membership.role},
             now=now,
         )
+
+
+def require_own_way_in(user: User) -> None:
+    """Raise `OwnerNeedsPassword` for an account that only an organization's provider opens.
+
+    As the only owner it could neither hand the organization over nor delete it, for such sessions may do nothing that
+    only owners may; and a provider that is broken would lock everybody out.
+    """
+    if not user.has_usable_password():
+        raise OwnerNeedsPassword
 
 
 def _lock_owners_and(membership_id: uuid.UUID | None) -> list[Membership]:

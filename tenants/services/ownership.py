@@ -13,6 +13,7 @@ from tenants.actors import Actor, ActorKind
 from tenants.errors import AlreadyOwner, NotFound, OfferOver, OwnersOnly
 from tenants.models import Membership, Organization, OwnershipOffer, Role, User
 from tenants.services import audit
+from tenants.services.memberships import require_own_way_in
 from tenants.services.outbox import queue_mail_to
 
 LIFE = timedelta(days=7)
@@ -21,7 +22,7 @@ LIFE = timedelta(days=7)
 def offer_ownership(*, organization_id: uuid.UUID, membership_id: uuid.UUID, actor: Actor, now: datetime) -> None:
     """Offer the organization to one of its members; an offer that was open is taken back.
 
-    Locks the organization's row. Raises `OwnersOnly`, `NotFound` and `AlreadyOwner`.
+    Locks the organization's row. Raises `OwnersOnly`, `NotFound`, `AlreadyOwner` and `OwnerNeedsPassword`.
     """
     with transaction.atomic():
         organization = _lock(organization_id)
@@ -31,6 +32,7 @@ def offer_ownership(*, organization_id: uuid.UUID, membership_id: uuid.UUID, act
             raise NotFound
         if chosen.role == Role.OWNER:
             raise AlreadyOwner
+        require_own_way_in(chosen.user)
         OwnershipOffer.objects.filter(ended_at=None).update(ended_at=now)
         offer = OwnershipOffer.objects.create(
             organization=organization,
@@ -80,7 +82,7 @@ def accept_offer(*, organization_id: uuid.UUID, actor: Actor, now: datetime) -> 
     """Make `actor`, to whom it was offered, an owner, and an admin of whoever offered it.
 
     Locks the organization's row and both memberships in primary-key order. Raises `OfferOver`, also when the one who
-    offered is no owner any more, or either of the two has left.
+    offered is no owner any more, or either of the two has left, and `OwnerNeedsPassword`.
     """
     with transaction.atomic():
         _lock(organization_id)
@@ -91,6 +93,7 @@ def accept_offer(*, organization_id: uuid.UUID, actor: Actor, now: datetime) -> 
         giver, taker = role_of.get(offer.offered_by_id), role_of.get(offer.offered_to_id)
         if giver is None or taker is None or giver.role != Role.OWNER:
             raise OfferOver
+        require_own_way_in(offer.offered_to)
         giver.role, taker.role = Role.ADMIN, Role.OWNER
         for membership in (giver, taker):
             membership.save(update_fields=["role"])

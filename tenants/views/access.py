@@ -62,8 +62,8 @@ def console_page(
     A role without the permission: 403. Where the organization requires a second factor, who has none is led to set one
     up, and where it requires its own provider, who has not come by it is led there; a session that the provider opened
     (`tenants.confined`) is asked for no second factor, sees this organization alone, and may do nothing that only
-    owners may. A form with a `form_key` acts once. While the organization is being deleted only pages that say `while_closing` are there; the others lead
-    to the page that tells so.
+    owners may. A form with a `form_key` acts once. While the organization is being deleted only pages that say
+    `while_closing` are there; the others lead to the page that tells so.
     """
     needed = Permission(permission)
 

@@ -215,6 +215,7 @@ FACTS: dict[str, Promise] = {
     "burn_score": _("Score of unusual spending"),
     "subject": _("Subject"),
     "subscriptions": _("What is told"),
+    "not_wanted": _("Not told of"),
     "time_zone": _("Time zone"),
     "quiet_from": _("Quiet from"),
     "quiet_until": _("Quiet until"),
@@ -228,6 +229,22 @@ FACTS: dict[str, Promise] = {
     "old_secret_ends_at": _("The old secret ends"),
 }
 
+ALERTS: dict[str, Promise] = {
+    "grant_used": _("A grant is nearly used"),
+    "pool_used": _("A team's Tokens are nearly used"),
+    "sub_token_used": _("A sub-token's Tokens are nearly used"),
+    "limit_used": _("A limit is nearly reached"),
+    "tokens_exhausted": _("The organization has no Tokens left"),
+    "grant_expiring": _("A grant expires soon"),
+    "sub_token_expiring": _("A sub-token ends soon"),
+    "errors_in_a_row": _("A sub-token's calls fail one after the other"),
+    "unusual_burn": _("Unusually many Tokens are spent"),
+    "payment_disputed": _("A payment is disputed"),
+    "debt_incurred": _("The organization owes Tokens"),
+}
+LISTS_OF_ALERTS = {"rules", "rules_off", "not_wanted"}
+CHANNELS: dict[str, Promise] = {"inbox": _("Portal"), "mail": _("Mail")}
+
 # What facts are set to, where the stored word is not one for people.
 VALUES: dict[str, dict[Any, Promise]] = {
     "mode": {
@@ -236,6 +253,7 @@ VALUES: dict[str, dict[Any, Promise]] = {
         "capped": _("Drawn from its parent, up to a quota"),
     },
     "role": dict(Role.choices),
+    "rule": ALERTS,
     "source": {
         "trial": _("Free trial"),
         "purchase": _("Purchase"),
@@ -292,8 +310,24 @@ def changes(event: AuditEvent) -> list[Change]:
 
 
 def _value(name: str, value: Any) -> Any:
+    if name == "changes" and isinstance(value, dict):
+        return ", ".join(f"{part}: {_signed(mtok)}" for part, mtok in value.items())
+    if name in LISTS_OF_ALERTS and isinstance(value, list):
+        return ", ".join(_alert(part) for part in value)
     words = VALUES.get(name, {})
     return str(words[value]) if isinstance(value, str | bool) and value in words else _plain(value)
+
+
+def _signed(mtok: int) -> str:
+    whole, thousandths = divmod(abs(mtok), 1000)
+    return f"{'−' if mtok < 0 else '+'}{whole:,}.{thousandths:03d}"
+
+
+def _alert(stored: str) -> str:
+    """Return an alert's words; where a channel is stored behind it (`grant_used:mail`), with that channel."""
+    rule, _colon, channel = stored.partition(":")
+    words = str(ALERTS.get(rule, rule))
+    return f"{words} ({CHANNELS.get(channel, channel)})" if channel else words
 
 
 def _plain(value: Any) -> Any:

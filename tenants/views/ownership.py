@@ -5,6 +5,7 @@ from __future__ import annotations
 from allauth.account.decorators import reauthentication_required
 from django import forms
 from django.contrib import messages
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -12,7 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from tenants.errors import TenantsError
+from tenants.confined import confined_to
+from tenants.errors import SignInYourself, TenantsError
 from tenants.models import Membership, Role
 from tenants.services.ownership import accept_offer, decline_offer, offer_ownership, open_offer, withdraw_offer
 from tenants.views.access import ConsoleRequest, actor_of, console_page
@@ -34,6 +36,7 @@ class HandOverForm(forms.Form):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         others = Membership.objects.select_related("user").exclude(role=Role.OWNER).order_by("user__email")
+        others = others.exclude(user__password__startswith=UNUSABLE_PASSWORD_PREFIX)
         self.fields["member"].queryset = others  # type: ignore[attr-defined]
 
 
@@ -66,7 +69,10 @@ def ownership(request: ConsoleRequest) -> HttpResponse:
 @console_page("organization.view")
 @require_http_methods(["GET", "HEAD", "POST"])
 def ownership_answer(request: ConsoleRequest) -> HttpResponse:
-    """Let the member who is asked become the owner (`accept`), or decline. For everybody else there is nothing."""
+    """Let the member who is asked become the owner (`accept`), or decline. For everybody else there is nothing.
+
+    Not in a session that a provider opened: whoever runs it could take the organization over.
+    """
     now = timezone.now()
     offer = open_offer(now)
     asked = offer is not None and offer.offered_to_id == request.user.id
@@ -75,6 +81,8 @@ def ownership_answer(request: ConsoleRequest) -> HttpResponse:
             raise Http404
         answer = accept_offer if "accept" in request.POST else decline_offer
         try:
+            if answer is accept_offer and confined_to(request):
+                raise SignInYourself
             answer(organization_id=request.organization.id, actor=actor_of(request), now=now)
         except TenantsError as error:
             messages.error(request, str(error))

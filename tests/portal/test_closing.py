@@ -17,6 +17,7 @@ from django.utils import timezone
 from billing.models import Account, Entry, Grant, Transfer
 from billing.services.holds import Capture, capture_holds
 from billing.services.verify import verify_ledger
+from detection.models import Job
 from portal.services import erasure
 from portal.services.erasure import LEDGER, NAMELESS, erase_due_organizations, erased_models
 from portal.services.export import export_zip, exported_fields, exported_models
@@ -31,7 +32,7 @@ from tests.api_client import ApiClient, body, manager_of
 from tests.factories.billing import make_hold, make_wallet
 from tests.factories.rows import Rows, tenant_models
 from tests.factories.sub_tokens import make_sub_token
-from tests.factories.tenants import make_membership, make_team
+from tests.factories.tenants import make_membership, make_team, make_user
 from tests.tenants.confirming import confirmed
 
 pytestmark = pytest.mark.django_db
@@ -157,6 +158,37 @@ class TestTheExport:
         assert json.loads(archive.read("organization.json"))["slug"] == "alpha"
         transaction.set_rollback(True)
 
+    def test_it_says_what_is_in_it_and_has_no_empty_file(self, alpha: Organization) -> None:
+        make_wallet(alpha, 12_345)
+        archive = self.archive(alpha)
+        text = archive.read("README.txt").decode()
+        assert "thousandths of a Token" in text
+        named = {line.split(":")[0].strip() for line in text.splitlines() if ".csv:" in line}
+        every = {f"{model._meta.app_label}_{model._meta.model_name}.csv" for model in exported_models()}
+        assert named <= every | {"people.csv", "models.csv"}, "what is told of exists"
+        for name in archive.namelist():
+            if name.endswith(".csv") and name not in {"people.csv", "models.csv"}:
+                assert len(archive.read(name).decode().splitlines()) > 1, name
+        assert "billing_grant.csv" in archive.namelist()
+        assert "billing_refund.csv" not in archive.namelist()
+
+    def test_the_models_of_calls_have_names(self, alpha: Organization) -> None:
+        with platform_scope("test data"):
+            assert Rows(alpha)[Job]
+        archive = self.archive(alpha)
+        (job,) = csv.DictReader(io.StringIO(archive.read("detection_job.csv").decode()))
+        versions = csv.DictReader(io.StringIO(archive.read("models.csv").decode()))
+        assert job["model_version_id"] in {row["model_version_id"] for row in versions}
+
+    def test_who_has_to_confirm_first_comes_back_to_the_button(self, alpha: Organization, alice: User) -> None:
+        client = Client()
+        client.force_login(alice)
+        answer = client.post("/o/alpha/closing/export.zip")
+        assert answer["Location"] == "/accounts/reauthenticate/?next=%2Fo%2Falpha%2Fclosing%2F"
+        assert "press Export again" in client.get(answer["Location"]).content.decode()
+        with organization_scope(alpha.id):
+            assert not AuditEvent.objects.filter(action="organization.exported").exists()
+
     def test_more_rows_than_a_batch_come_all_and_once(
         self, alpha: Organization, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -205,6 +237,20 @@ class TestTheEnd:
     def count(self, model: type, organization: Organization) -> int:
         with platform_scope("look"):
             return int(model.objects.filter(organization=organization).count())
+
+    def test_an_account_that_only_its_provider_opened_goes_with_it(
+        self, alpha: Organization, beta: Organization, alice: User
+    ) -> None:
+        people = [make_user(f"{name}@boards.example") for name in ("dana", "erik")]
+        for person in people:
+            person.set_unusable_password()
+            person.save()
+            make_membership(alpha, person, Role.VIEWER)
+        make_membership(beta, people[1], Role.VIEWER)
+        close(alpha, alice, days_ago=15)
+        erase_due_organizations(timezone.now())
+        left = User.objects.filter(id__in=[person.id for person in [*people, alice]])
+        assert {person.email for person in left} == {people[1].email, alice.email}
 
     def test_the_ledger_still_adds_up(self, alpha: Organization, alice: User) -> None:
         wallet = make_wallet(alpha, 50_000)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from billing.enums import HoldStatus
 from billing.models import Grant, Hold, Transfer
@@ -121,9 +122,12 @@ def test_a_frozen_organization_spends_and_changes_nothing(
     browser = Client()
     browser.force_login(alice)
     assert browser.post("/o/alpha/settings/", {"name": "Other"}).status_code == HTTPStatus.FORBIDDEN
-    assert browser.get("/o/alpha/settings/").status_code == HTTPStatus.OK
+    page = browser.get("/o/alpha/settings/")
+    assert page.status_code == HTTPStatus.OK
+    assert 'id="frozen-banner"' in page.content.decode(), "members are told why calls are refused"
 
     act(staff, alpha, "unfreeze")
+    assert 'id="frozen-banner"' not in browser.get("/o/alpha/settings/").content.decode()
     forget_credentials()
     assert caller.send(prefer="respond-async").status_code == HTTPStatus.ACCEPTED
     assert len(events(alpha, "organization.unfrozen")) == 1
@@ -394,3 +398,18 @@ class TestImpersonation:
         path = f"/staff/organizations/{alpha.id}/members/{bobs.id}/impersonate/"
         assert staff.post(path, {"reason": "", "key": str(uuid4())}).status_code == HTTPStatus.OK
         assert events(alpha, "staff.impersonation_started") == []
+
+
+def test_a_deleted_organization_is_not_called_open(staff: Client, alpha: Organization, beta: Organization) -> None:
+    def state_of(organization: Organization) -> str:
+        page = staff.get("/staff/", {"q": str(organization.slug)}).content.decode()
+        return re.sub(r"<[^>]+>", " ", page.split(f">{organization.slug}<")[1].split("</td>")[0]).split("<")[0].strip()
+
+    assert state_of(alpha).endswith("Open")
+    with organization_scope(alpha.id):
+        Organization.objects.filter(id=alpha.id).update(deletion_due_at=timezone.now())
+    assert state_of(alpha).endswith("Being deleted")
+    with organization_scope(alpha.id):
+        Organization.objects.filter(id=alpha.id).update(deleted_at=timezone.now())
+    assert state_of(alpha).endswith("Deleted")
+    assert state_of(beta).endswith("Open")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from billing.enums import AlertChannel, AlertRule
 from billing.services.sub_token_life import CHANGEABLE
 from tenants.models import AuditEvent
-from tenants.views.audit_words import ACTIONS, FACTS, changes, words_of
+from tenants.views.audit_words import ACTIONS, ALERTS, CHANNELS, FACTS, changes, words_of
 
 ROOMS = ("portal", "tenants", "billing", "detection", "workers")
 NAME = re.compile(r"[a-z_]+\.[a-z_]+")
@@ -51,6 +52,22 @@ def test_every_action_that_is_recorded_has_words() -> None:
     found = dict(recorded())
     assert len(found) > 20
     assert {action: file for action, file in found.items() if action not in ACTIONS} == {}
+
+
+def test_moved_tokens_and_alerts_are_told_as_people_write_them() -> None:
+    shared = AuditEvent(action="pool.rearranged", after={"changes": {"Line 1": 46_286, "Line 2": -1_500_000}})
+    assert [fact.after for fact in changes(shared)] == ["Line 1: +46.286, Line 2: −1,500.000"]
+    off = ["grant_used:mail", "unusual_burn:inbox"]
+    chosen = AuditEvent(action="alerts.preferences", after={"not_wanted": off, "rule": "sub_token_used"})
+    assert [(fact.label, fact.after) for fact in changes(chosen)] == [
+        ("Not told of", "A grant is nearly used (Mail), Unusually many Tokens are spent (Portal)"),
+        ("Alert", "A sub-token's Tokens are nearly used"),
+    ]
+
+
+def test_every_alert_has_words_in_the_log() -> None:
+    assert {rule: str(words) for rule, words in ALERTS.items()} == {rule.value: rule.label for rule in AlertRule}
+    assert {name: str(words) for name, words in CHANNELS.items()} == {one.value: one.label for one in AlertChannel}
 
 
 def test_stored_words_are_told_in_words() -> None:

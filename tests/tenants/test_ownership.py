@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tenants.actors import Actor, management_key_actor, user_actor
-from tenants.errors import AlreadyOwner, OfferOver, OwnersOnly
+from tenants.errors import AlreadyOwner, OfferOver, OwnerNeedsPassword, OwnersOnly
 from tenants.identifiers import new_id
 from tenants.models import AuditEvent, Membership, Organization, OutboxMail, Role, User
 from tenants.scope import organization_scope
@@ -115,3 +115,18 @@ def test_the_pages_ask_the_owner_who_they_are_and_the_member_whether_they_want(
     assert alice.email in member.get("/o/alpha/ownership/").content.decode()
     member.post("/o/alpha/ownership/", {"accept": "on"})
     assert (place(alpha, alice).role, place(alpha, bob).role) == (Role.ADMIN, Role.OWNER)
+
+
+def test_who_has_no_way_in_of_their_own_never_becomes_an_owner(alpha: Organization, alice: User, bob: User) -> None:
+    """Bob comes by a provider alone: such a session may do nothing that owners may, and providers break."""
+    offer(alpha, bob, acting(alice))
+    bob.set_unusable_password()
+    bob.save()
+    with pytest.raises(OwnerNeedsPassword):
+        accept(alpha, bob)
+    with pytest.raises(OwnerNeedsPassword):
+        offer(alpha, bob, acting(alice))
+    with organization_scope(alpha.id), pytest.raises(OwnerNeedsPassword):
+        change_role(membership_id=place(alpha, bob).id, role=Role.OWNER, actor=acting(alice), now=timezone.now())
+    assert (place(alpha, alice).role, place(alpha, bob).role) == (Role.OWNER, Role.DEVELOPER)
+    assert bob.email not in confirmed(alice).get("/o/alpha/settings/ownership/").content.decode().split("<select")[1]

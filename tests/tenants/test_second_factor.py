@@ -65,7 +65,12 @@ def test_an_app_is_set_up_after_the_password_and_gives_recovery_codes(
     assert key not in stored, "what is stored is sealed"
     assert actions(alpha) == ["person.signed_in", "person.second_factor_added", "person.second_factor_added"]
     assert [message.to for message in mail.outbox] == [[alice.email]] * len(mail.outbox)
-    assert mail.outbox, "the person is told"
+    told = next(message for message in mail.outbox if message.subject == "An app with codes protects your account")
+    html = str(told.alternatives[0][0])
+    assert html.count("<a ") == 1, "one button"
+    for words in ("from 127.0.0.1", "If it was not you", "/account/"):
+        assert words in str(told.body)
+        assert words in html
 
     other = Client()
     sign_in(other, alice)

@@ -13,12 +13,15 @@ from allauth.account.models import EmailAddress
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from tenants.actors import user_actor
 from tenants.errors import ProviderFailed
 from tenants.gateways import oidc
 from tenants.models import AuditEvent, Identity, Membership, Organization, Role, SingleSignOn, User
 from tenants.scope import organization_scope, platform_scope
+from tenants.services.ownership import offer_ownership
 from tests.api_client import body, manager_of
 from tests.factories.second_factors import give_app
 from tests.factories.tenants import PASSWORD, make_membership, make_user
@@ -127,6 +130,27 @@ def test_the_session_sees_that_organization_and_nothing_else_of_the_person(
         Membership.objects.filter(user=user).update(role=Role.OWNER)
     for path in ("settings/ownership/", "closing/request/", "closing/export.zip"):
         assert client.post(f"/o/alpha/{path}").status_code == HTTPStatus.FORBIDDEN, path
+
+
+def test_a_session_of_a_provider_takes_no_organization_over(
+    sso: OidcProvider, alpha: Organization, alice: User
+) -> None:
+    come(sso)
+    dana = User.objects.get(email=EMAIL)
+    dana.set_password(PASSWORD)
+    dana.save()
+    client, _ = come(sso)
+    with organization_scope(alpha.id):
+        place = Membership.objects.get(user=dana)
+        owner = user_actor(alice.id, alice.email)
+        offer_ownership(organization_id=alpha.id, membership_id=place.id, actor=owner, now=timezone.now())
+    answer = client.post("/o/alpha/ownership/", {"accept": "on"}, follow=True)
+    assert "Sign in with your own password" in answer.content.decode()
+    assert role_of(alpha, EMAIL) == Role.VIEWER
+    own = Client()
+    own.force_login(dana)
+    own.post("/o/alpha/ownership/", {"accept": "on"})
+    assert role_of(alpha, EMAIL) == Role.OWNER
 
 
 class TestAnAccountThatIsThereAlready:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from billing.enums import AlertRule
 from billing.models import Alert, AlertMute, WebhookDelivery, WebhookEndpoint
@@ -86,7 +88,9 @@ def test_a_member_s_inbox_is_their_own(client: Client, bob: User, alerted: Organ
 
 
 def test_muting(alice_s: Client, alerted: Organization) -> None:
-    alice_s.post(f"/o/alpha/alerts/{alert_of(alerted).id}/mute/", {"days": "7"})
+    said = alice_s.post(f"/o/alpha/alerts/{alert_of(alerted).id}/mute/", {"days": "7"}, follow=True)
+    until = date_format(timezone.localtime(timezone.now() + timedelta(days=7)), "DATE_FORMAT")
+    assert f"You will not hear of this until {until}" in said.content.decode()
     with organization_scope(alerted.id):
         muted = AlertMute.objects.get()
     assert muted.rule == AlertRule.TOKENS_EXHAUSTED
