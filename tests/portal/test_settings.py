@@ -99,3 +99,16 @@ def test_the_example_documents_nothing_that_is_not_read() -> None:
         for path in [ROOT / "portal/settings.py", ROOT / "deploy/gunicorn.conf.py", ROOT / "docker-compose.yml"]
     )
     assert [name for name in documented if not re.search(rf"\b{name}\b", sources)] == []
+
+
+# What the image and docker-compose.yml lay down themselves, and what is never for production.
+NOT_FOR_CONTAINERS = {"TOKENSIGHT_DATA_DIR", "STATIC_ROOT", "HOST", "PROMETHEUS_MULTIPROC_DIR", "DATABASE_APP_ROLE",
+                      "SSO_ANYWHERE", "DEVELOPMENT", "DEBUG", "WEBHOOKS_ANYWHERE", "ALLOW_NULL_ENGINE",
+                      "NULL_ENGINE_SECONDS"}  # fmt: skip
+
+
+def test_every_variable_reaches_the_containers() -> None:
+    documented = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    compose = (ROOT / "docker-compose.yml").read_text()
+    passed = set(re.findall(r"^\s+([A-Z_]+):", compose, re.MULTILINE)) | set(re.findall(r"\$\{([A-Z_]+)", compose))
+    assert documented - NOT_FOR_CONTAINERS <= passed
