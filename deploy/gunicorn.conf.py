@@ -1,5 +1,6 @@
 """How gunicorn serves the web side; HOST, PORT and WEB_* are read from the environment."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -45,6 +46,12 @@ if os.environ.get("WEB_ACCESS_LOG", "1") == "1":
     accesslog = "-"
 else:
     logger_class = NoAccessLog
+
+
+def when_ready(server: Arbiter) -> None:
+    """Leave what was loaded before the fork to itself: it stays, and looking through it stops a process for a while."""
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:

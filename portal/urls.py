@@ -9,10 +9,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
+    # Calls first: every address above is tried on the way to the one that is wanted, a hundred of them took 0.1 ms.
+    path("v1/", include("detection.api.urls")),
     path("v1/openapi.json", openapi_document, name="openapi"),
     path("v1/", include("tenants.api.urls")),
     path("v1/", include("billing.api.urls")),
-    path("v1/", include("detection.api.urls")),
     path("", include("portal.pages")),
     path("", include("tenants.urls")),
     path("", include("billing.views.urls")),

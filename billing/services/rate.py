@@ -24,7 +24,7 @@ from billing.queries.limits import AccountLimits
 from billing.queries.rate_levels import RateLevel
 from billing.services import rate_scripts as scripts
 from billing.services.rate_here import LocalCounts
-from billing.services.redis import with_redis
+from billing.services.redis import script, with_redis
 from tenants.api.problems import Problem
 
 LEASE_SECONDS = 120
@@ -94,7 +94,7 @@ def keep(credential: Credential, lease_id: str, *, lease_seconds: float) -> None
     """Let a lease that is still held last `lease_seconds` from now: its call was answered, its job goes on."""
     keys = _lease_keys(credential.organization_id, credential.sub_token_id, lease_id)
     arguments: list[Any] = [lease_id, int(lease_seconds * MICROSECONDS)]
-    with_redis(lambda client: client.register_script(scripts.KEEP)(keys=keys, args=arguments))
+    with_redis(lambda client: script(client, scripts.KEEP)(keys=keys, args=arguments))
 
 
 def release(credential: Credential, lease_id: str) -> None:
@@ -127,7 +127,7 @@ def requests_today(organization_id: uuid.UUID, rows: Iterable[AccountLimits], *,
     return counts
 
 
-def _run(script: str, credential: Credential, lease_id: str, number: int) -> Any:
+def _run(text: str, credential: Credential, lease_id: str, number: int) -> Any:
     """Run a script over all levels, for one lease; None when Redis is away."""
     keys: list[str] = []
     arguments: list[Any] = []
@@ -141,7 +141,7 @@ def _run(script: str, credential: Credential, lease_id: str, number: int) -> Any
         arguments += [interval, level.burst, level.requests_per_day or 0, places]
     keys.append(_lease_keys(credential.organization_id, credential.sub_token_id, lease_id)[1])
     arguments += [lease_id, number]
-    return with_redis(lambda client: client.register_script(script)(keys=keys, args=arguments))
+    return with_redis(lambda client: script(client, text)(keys=keys, args=arguments))
 
 
 def _lease_keys(organization_id: uuid.UUID | str, sub_token_id: uuid.UUID | str, lease_id: str) -> list[str]:

@@ -11,6 +11,7 @@ import redis
 import structlog
 from django.conf import settings
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,12 @@ def _client(url: str) -> redis.Redis:
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), retries=1),  # a connection that went stale in the pool
     )
+
+
+@lru_cache(maxsize=16)
+def script(client: redis.Redis, text: str) -> Script:
+    """Return a script that `client` runs by its digest, which is reckoned once and not for every call."""
+    return client.register_script(text)
 
 
 def with_redis(work: Callable[[redis.Redis], T]) -> T | None:
