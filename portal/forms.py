@@ -1,11 +1,11 @@
-"""The form that a new customer fills in."""
+"""The forms of signing up and in: django-allauth's, in our words."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from allauth.account import forms as allauth_forms
 from allauth.account.adapter import get_adapter
-from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.core import context
 from django import forms
 from django.db import IntegrityError, transaction
@@ -19,8 +19,54 @@ from tenants.client_ip import client_ip
 from tenants.models import User
 from tenants.views.invitations import INVITED
 
+LABELS = {
+    "login": _("Mail address"),
+    "email": _("Mail address"),
+    "remember": _("Stay signed in"),
+    "oldpassword": _("Current password"),
+    "password1": _("New password"),
+    "password2": _("New password, once more"),
+}
+PASSWORD_HINT = _("At least 10 characters; neither a common password nor like your name.")
 
-class SignupForm(AllauthSignupForm):
+
+class InOurWords(forms.Form):
+    """Labels as on all other pages, and no hint inside a field that says what its label says."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.label = LABELS.get(name, field.label)
+            field.widget.attrs.pop("placeholder", None)
+        if "password1" in self.fields:
+            self.fields["password1"].help_text = PASSWORD_HINT
+
+
+class LoginForm(InOurWords, allauth_forms.LoginForm):
+    """Signing in."""
+
+
+class ReauthenticateForm(InOurWords, allauth_forms.ReauthenticateForm):
+    """The password once more."""
+
+
+class AddEmailForm(InOurWords, allauth_forms.AddEmailForm):
+    """Another mail address."""
+
+
+class ChangePasswordForm(InOurWords, allauth_forms.ChangePasswordForm):
+    """A new password for the old one."""
+
+
+class ResetPasswordForm(InOurWords, allauth_forms.ResetPasswordForm):
+    """Where to send the link that lets a person choose a new password."""
+
+
+class ResetPasswordKeyForm(InOurWords, allauth_forms.ResetPasswordKeyForm):
+    """The new password, after that link."""
+
+
+class SignupForm(InOurWords, allauth_forms.SignupForm):
     """Mail address and password, and the names of the person and of their organization.
 
     Who comes by an invitation opens no organization: one waits for them.
@@ -41,12 +87,10 @@ class SignupForm(AllauthSignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["password1"].help_text = _("At least 10 characters; neither a common password nor like your name.")
+        self.fields["password1"].label = _("Password")
         if invited := context.request and context.request.session.get(INVITED):
             del self.fields["organization_name"]
             self.initial.setdefault("email", invited)
-        for field in self.fields.values():
-            field.widget.attrs.pop("placeholder", None)
 
     def save(self, request: HttpRequest) -> User:
         """Create the person and their organization in one transaction."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from billing.models import Plan
 
@@ -19,6 +19,8 @@ CALLS = gettext_lazy("Calls at a time")
 WEIGHT = gettext_lazy("Share of busy workers")
 LIFE = gettext_lazy("Longest life of a sub-token")
 MODELS = gettext_lazy("Models")
+# The boosts that an installation begins with; an operator's own are shown as they are called.
+FIRST_BOOSTS = (gettext_noop("Double for 4 hours"), gettext_noop("Five times for a day"))
 
 
 @dataclass(frozen=True)

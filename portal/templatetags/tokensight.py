@@ -70,6 +70,12 @@ def money(minor: int | None, currency: str) -> str:
 
 
 @register.filter
+def in_my_language(name: str) -> str:
+    """Return the translation of a name that the product brought along, and any other name as it is."""
+    return _(name) if name else ""
+
+
+@register.filter
 def number(count: int) -> str:
     """Return a count with commas between the thousands."""
     return f"{count:,}"
@@ -127,6 +133,8 @@ def field(bound: BoundField, **attributes: Any) -> dict[str, Any]:
     described = [f"{name}-{part}" for part, there in (("hint", bound.help_text), ("error", bound.errors)) if there]
     attrs: dict[str, Any] = {name.replace("_", "-"): value for name, value in attributes.items()}
     attrs["class"] = " ".join(filter(None, [widget.attrs.get("class"), css, "is-invalid" if bound.errors else ""]))
+    if str(widget.attrs.get("placeholder", "")) == str(bound.label):
+        attrs["placeholder"] = False
     if described:
         attrs["aria-describedby"] = " ".join(described)
     if bound.errors:

@@ -65,11 +65,6 @@ class Quote:
     month_mtok: int
     month_minor: int
 
-    @property
-    def month_money(self) -> str:
-        major, minor = divmod(self.month_minor, 100)
-        return f"{major:,}.{minor:02d}"
-
 
 def quote(*, images_per_day: int, letter: str, img_size: int) -> Quote:
     """Price a month of 30 days by the active price book and the list price of a Token; raises `NoPriceError`."""

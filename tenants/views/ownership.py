@@ -31,7 +31,9 @@ class MemberChoice(forms.ModelChoiceField):
 class HandOverForm(forms.Form):
     """To whom. Needs the organization's scope."""
 
-    member = MemberChoice(Membership.objects.none(), label=gettext_lazy("New owner"))
+    member = MemberChoice(
+        Membership.objects.none(), label=gettext_lazy("New owner"), empty_label=gettext_lazy("Choose a member")
+    )
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
