@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.enums import Currency
 from billing.forms import TokensField
-from billing.models import AutoTopUp
+from billing.models import AutoTopUp, Package
 from billing.money import MINOR
 from billing.pricing import MTOK_PER_TOKEN
 from billing.queries.packages import packages_on_sale
@@ -57,10 +58,7 @@ class AutoTopUpForm(forms.Form):
     def __init__(self, *args: Any, row: AutoTopUp | None = None, **kwargs: Any) -> None:
         kwargs["initial"] = _initial(row)
         super().__init__(*args, **kwargs)
-        packages = [
-            (str(package.id), f"{package.name}: {package.tokens_mtok // MTOK_PER_TOKEN:,} Tokens, {package.price}")
-            for package in packages_on_sale()
-        ]
+        packages = [(str(package.id), _package_words(package)) for package in packages_on_sale()]
         self.fields["buys"].choices = [*packages, (AMOUNT, _("A free amount"))]  # type: ignore[attr-defined]
 
     def terms(self) -> AutoTopUpTerms:
@@ -95,4 +93,13 @@ def _initial(row: AutoTopUp | None) -> dict[str, Any]:
         "ceiling": Decimal(row.ceiling_minor) / MINOR,
         "most_per_hour": row.most_per_hour,
         "most_per_day": row.most_per_day,
+    }
+
+
+def _package_words(package: Package) -> str:
+    tokens = f"{package.tokens_mtok // MTOK_PER_TOKEN:,}"
+    return gettext("%(name)s: %(tokens)s Tokens, %(price)s") % {
+        "name": package.name,
+        "tokens": tokens,
+        "price": package.price,
     }

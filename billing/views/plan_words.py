@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
@@ -54,14 +53,13 @@ def token_words(mtok: int | None) -> str:
     """Return an amount of Tokens, or that there is no limit."""
     if mtok is None:
         return _("no limit")
-    return number_format(Decimal(mtok) / 1000, decimal_pos=3 if mtok % 1000 else 0, force_grouping=True)
+    whole, thousandths = divmod(mtok, 1000)
+    return f"{whole:,}" + (f".{thousandths:03d}" if thousandths else "")
 
 
 def number_words(number: Decimal | int | None) -> str:
     """Return a ceiling, or that there is none."""
     if number is None:
         return _("no limit")
-    if isinstance(number, Decimal):
-        number = number.normalize()
-        return number_format(number, force_grouping=True, decimal_pos=max(0, -int(number.as_tuple().exponent)))
-    return number_format(number, force_grouping=True)
+    # As everywhere here, in groups of three, also in Chinese.
+    return f"{number.normalize():,f}" if isinstance(number, Decimal) else f"{number:,}"

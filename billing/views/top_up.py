@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing.enums import Currency, PaymentStatus
+from billing.enums import Currency, DisputeStatus, PaymentStatus
 from billing.errors import CodeError, CodeInvalid, PaymentClosed, PaymentError, PaymentUnknown, TooManyPayments
 from billing.gateways.stripe import payments_enabled
-from billing.models import Payment
+from billing.models import Dispute, Payment
 from billing.queries.packages import packages_on_sale
 from billing.queries.top_ups import cheaper_offer, tiers_of
 from billing.services import topups as service
@@ -156,9 +156,11 @@ def _show(request: ConsoleRequest, form: TopUpForm, currency: str) -> HttpRespon
 
 def _show_payment(request: ConsoleRequest, found: Payment) -> HttpResponse:
     with organization_scope(request.organization.id):
+        dispute = found.disputes.exclude(status=DisputeStatus.WON).order_by("-id").first()
         context = {
             "payment": found,
-            "state": _state(found, request.GET.get("back", "")),
+            "state": _state(found, request.GET.get("back", ""), dispute),
+            "disputed": dispute.amount if dispute else "",
             "credited_mtok": found.tokens_mtok + sum(grant.amount_mtok for grant in bonus_grants(found)),
             "standing": standing_of(request),
         }
@@ -183,10 +185,18 @@ def _find(request: ConsoleRequest, payment_id: uuid.UUID) -> Payment:
         raise Http404 from error
 
 
-def _state(found: Payment, back: str) -> str:
+def _state_of_paid(found: Payment, dispute: Dispute | None) -> str:
+    if dispute is not None:
+        return "disputed" if dispute.status == DisputeStatus.OPEN else "lost"
+    return "refunded" if 0 < found.total_minor <= found.refunded_minor else found.status
+
+
+def _state(found: Payment, back: str, dispute: Dispute | None) -> str:
     """Return which words describe a payment: its status, or for an open one how its buyer came back."""
     if found.alarm:
         return "checking"
+    if found.status == PaymentStatus.PAID:
+        return _state_of_paid(found, dispute)
     if found.status != PaymentStatus.OPEN:
         return found.status
     return {"cancelled": "cancelled", "paid": "looking"}.get(back, "open")

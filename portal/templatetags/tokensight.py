@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from billing.money import money_text
 from tenants.models import Role
@@ -173,3 +174,22 @@ def at(mapping: dict[Any, Any], key: Any) -> Any:
 def role_name(role: str) -> str:
     """Return what people call a role: "developer" is "Developer"."""
     return str(Role(role).label)
+
+
+# Why a card holder's bank takes a payment back, of Stripe's words for it.
+DISPUTE_REASONS = {
+    "credit_not_processed": gettext_lazy("a credit was not paid"),
+    "duplicate": gettext_lazy("paid twice"),
+    "fraudulent": gettext_lazy("not made by the card holder"),
+    "general": gettext_lazy("no reason given"),
+    "product_not_received": gettext_lazy("nothing was received"),
+    "product_unacceptable": gettext_lazy("not as described"),
+    "subscription_canceled": gettext_lazy("the plan had been cancelled"),
+    "unrecognized": gettext_lazy("not recognized by the card holder"),
+}
+
+
+@register.filter
+def dispute_reason(word: str) -> str:
+    """Return why a payment is disputed as people say it; a word that is new to us as it is."""
+    return str(DISPUTE_REASONS.get(word, word))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F, Q, Sum
+
 from billing.gateways.stripe import payments_enabled
 from billing.models import BillingCustomer, Lot, Payment
 from billing.queries.grants import grants
@@ -35,7 +37,13 @@ def paid(request: ConsoleRequest, now: datetime) -> dict[str, Any]:
 def granted(request: ConsoleRequest, now: datetime) -> dict[str, Any]:
     """Return the grants that have something left, in the order in which they burn."""
     left = Lot.objects.filter(spent=False).values("grant_id")
-    rows = grants().filter(id__in=left).order_by("priority", "expires_at", "created_at", "id")[: GRANTS_SHOWN + 1]
+    frozen = Sum(F("lots__posted_mtok") - F("lots__held_mtok"), filter=Q(lots__frozen=True), default=0)
+    rows = (
+        grants()
+        .annotate(frozen_mtok=frozen)
+        .filter(id__in=left)
+        .order_by("priority", "expires_at", "created_at", "id")[: GRANTS_SHOWN + 1]
+    )
     found = list(rows)
     return {"rows": found[:GRANTS_SHOWN], "more": len(found) > GRANTS_SHOWN, "now": now}
 
