@@ -16,12 +16,16 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 
 from billing.enums import GrantSource, SubTokenMode
+from billing.errors import LedgerError
 from billing.models import SubToken
+from billing.queries.balances import balance
+from billing.queries.pools import wallet
 from billing.services.grants import issue_grant
 from billing.services.sub_token_life import revoke_sub_token
 from billing.services.sub_tokens import create_sub_token, reclaim_from_sub_token
 from portal.services.onboarding import open_organization
 from tenants.actors import Actor, user_actor
+from tenants.identifiers import new_id
 from tenants.models import ManagementKey, Membership, Organization, Role, Team, User
 from tenants.permissions import MANAGEMENT_KEY_SCOPES, permissions_of
 from tenants.scope import organization_scope, user_scope
@@ -125,7 +129,9 @@ def _person(email: str, remembered_password: str | None) -> tuple[User, str]:
 
 def _organization(demo: DemoOrganization, user: User, actor: Actor, now: datetime) -> Organization:
     with user_scope(user.id):
-        membership = Membership.objects.filter(user=user).select_related("organization").first()
+        # Not one that somebody has begun to delete, nor one where they are no owner any more.
+        theirs = Membership.objects.filter(user=user, role=Role.OWNER, organization__deletion_requested_at=None)
+        membership = theirs.select_related("organization").order_by("created_at").first()
     if membership is not None:
         return membership.organization
     # Without tight ceilings: scripts and visitors call it as fast as they like.
@@ -155,12 +161,36 @@ def _sub_token(organization: Organization, wanted: DemoSubToken, secret: str, ac
     for stale in SubToken.objects.filter(name=wanted.name, revoked_at=None):
         revoke_sub_token(sub_token_id=stale.id, actor=actor, now=now)
         reclaim_from_sub_token(sub_token_id=stale.id, actor=actor, now=now)
+    try:
+        with transaction.atomic():
+            return _slice(organization, wanted, _team(organization, wanted, actor, now), actor, now)
+    except LedgerError:
+        # Visitors spend Tokens, end projects and set ceilings; the demo starts all the same.
+        missing = wanted.tokens * 1000 - balance(wallet().id).available_mtok
+        if missing > 0:
+            key = f"demo-package:{new_id()}"
+            issue_grant(
+                organization_id=organization.id,
+                tokens_mtok=missing,
+                source=GrantSource.MANUAL,
+                expires_at=now + LIFE,
+                reason="Demo package",
+                actor=actor,
+                idempotency_key=key,
+                now=now,
+            )
+        return _slice(organization, wanted, None, actor, now)
+
+
+def _slice(
+    organization: Organization, wanted: DemoSubToken, team_id: uuid.UUID | None, actor: Actor, now: datetime
+) -> str:
     return create_sub_token(
         organization_id=organization.id,
         name=wanted.name,
         mode=wanted.mode,
         mtok=wanted.tokens * 1000,
-        team_id=_team(organization, wanted, actor, now),
+        team_id=team_id,
         actor=actor,
         now=now,
     ).secret

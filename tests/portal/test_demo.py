@@ -11,10 +11,17 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from billing.models import SubToken
+from billing.enums import AccountKind, SubTokenMode
+from billing.models import Account, SubToken
+from billing.queries.balances import balance
+from billing.queries.pools import wallet
+from billing.services.sub_tokens import create_sub_token
+from billing.services.subtrees import reclaim_all
 from billing.services.verify import verify_ledger
-from tenants.models import ManagementKey, Organization
-from tenants.scope import platform_scope
+from tenants.actors import user_actor
+from tenants.models import ManagementKey, Organization, User
+from tenants.scope import organization_scope, platform_scope
+from tenants.services.closing import request_deletion
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +73,45 @@ def test_a_lost_file_gets_new_secrets_and_the_old_ones_are_dead(file: Path, clie
     signed_in = client.post("/accounts/login/", {"login": person["email"], "password": person["password"]})
     assert signed_in.status_code == 302
     assert verify_ledger(now=timezone.now()).passed
+
+
+def works(client: Client, entry: dict) -> bool:
+    answer = client.get("/v1/balance", headers={"Authorization": f"Bearer {entry['secret']}"})
+    return bool(answer.json().get("available_tokens") == entry["tokens"])
+
+
+def test_it_starts_again_whatever_visitors_did_with_its_tokens(file: Path, client: Client) -> None:
+    """A project that was ended leaves a ceiling without room, and a wallet may be empty."""
+    demo = seed(file)
+    with platform_scope("test"):
+        owner = User.objects.get(email=demo["admin"]["email"])
+        organization = Organization.objects.get(slug=demo["organization"])
+    actor, now = user_actor(owner.id, owner.email), timezone.now()
+    with organization_scope(organization.id):
+        for pool in Account.objects.filter(kind=AccountKind.TEAM_POOL):
+            reclaim_all(account_id=pool.id, revoke=True, actor=actor, now=now)
+        create_sub_token(
+            organization_id=organization.id, name="All of it", mode=SubTokenMode.ALLOCATED,
+            mtok=balance(wallet().id).available_mtok - 500_000, actor=actor, now=now,
+        )  # fmt: skip
+    again = seed(file)
+    assert all(works(client, entry) for entry in again["sub_tokens"])
+    assert seed(file) == again
+    assert verify_ledger(now=timezone.now()).passed
+
+
+def test_an_organization_that_is_being_deleted_is_not_the_demo(file: Path, client: Client) -> None:
+    demo = seed(file)
+    with platform_scope("test"):
+        owner = User.objects.get(email=demo["admin"]["email"])
+        organization = Organization.objects.get(slug=demo["organization"])
+    actor = user_actor(owner.id, owner.email)
+    with organization_scope(organization.id):
+        request_deletion(organization_id=organization.id, actor=actor, now=timezone.now())
+    again = seed(file)
+    assert again["organization"] != demo["organization"]
+    assert all(works(client, entry) for entry in again["sub_tokens"])
+    assert again["other"] == demo["other"]
 
 
 def test_never_outside_development(file: Path, settings: Settings) -> None:
