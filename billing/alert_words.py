@@ -26,6 +26,11 @@ class Words:
     button: str
     path: str
 
+    @property
+    def text(self) -> str:
+        """Return what happened and what to do; Chinese sentences stand without a space between them."""
+        return _joined(self.happened, self.todo)
+
 
 def words(
     *,
@@ -97,7 +102,11 @@ def _refused(rule: AlertRule, ends: bool) -> tuple[str, str, str, str]:
 
 def _with_end(happened: str, ends: bool) -> str:
     """Add when the limit begins anew, if it ever does."""
-    return f"{happened} {_('The limit begins anew: %(moment)s.')}" if ends else happened
+    return _joined(happened, _("The limit begins anew: %(moment)s.")) if ends else happened
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first}{'' if first.endswith('。') else ' '}{second}"
 
 
 def _texts(rule: AlertRule, full: bool, ends: bool) -> tuple[str, str, str, str]:

@@ -73,7 +73,7 @@ def alert_data(alert: Alert, organization: Organization) -> dict[str, Any]:
         "subject": {"kind": alert.subject_kind, "id": str(alert.subject_id), "name": alert.subject_name},
         "period": alert.period,
         "title": said.title,
-        "text": f"{said.happened} {said.todo}",
+        "text": said.text,
         "url": f"{settings.BASE_URL}{said.path}",
         "created_at": alert.created_at.isoformat(),
     }

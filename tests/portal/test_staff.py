@@ -124,7 +124,8 @@ def test_a_frozen_organization_spends_and_changes_nothing(
     assert browser.post("/o/alpha/settings/", {"name": "Other"}).status_code == HTTPStatus.FORBIDDEN
     page = browser.get("/o/alpha/settings/")
     assert page.status_code == HTTPStatus.OK
-    assert 'id="frozen-banner"' in page.content.decode(), "members are told why calls are refused"
+    banner = page.content.decode().split('id="frozen-banner"')[1].split("</div>")[0]
+    assert "/o/alpha/audit/" in banner, "members are told that calls are refused, and where it says why"
 
     act(staff, alpha, "unfreeze")
     assert 'id="frozen-banner"' not in browser.get("/o/alpha/settings/").content.decode()

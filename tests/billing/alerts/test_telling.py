@@ -274,6 +274,9 @@ def test_every_rule_has_words_and_a_mail(alpha: Organization, rule: AlertRule, l
         for variant in ({}, {"level": 100}, {"facts": {**facts, "refused": True}}):
             said = words(**{**alert, **variant})
             assert all([said.title, said.happened, said.todo, said.button])
+            assert "。 " not in said.text, "Chinese sentences stand without a space between them"
+            assert said.text.startswith(said.happened)
+            assert said.text.endswith(said.todo)
             assert "%(" not in " ".join([said.title, said.happened, said.todo])
             assert said.path.startswith(f"/o/{alpha.slug}/")
         context = {"alert": alert, "organization": "Alpha", "base_url": "https://portal.example"}
