@@ -95,13 +95,18 @@ class Machine:
 
     def _beat(self) -> None:
         while True:
+            # Each by itself, and the leases first: they are in the database, and Redis that is away or hangs must not
+            # cost the jobs in hand.
+            try:
+                queue.renew_leases(claims=self.claims(), worker=self.id, lease=self.lease, now=timezone.now())
+            except DatabaseError:
+                # The next beat tries again; if none gets through, the jobs rightly go to others.
+                log.warning("leases_not_renewed", worker=self.id, exc_info=True)
+                connection.close()
             try:
                 self._say_alive()
-                queue.renew_leases(claims=self.claims(), worker=self.id, lease=self.lease, now=timezone.now())
-            except (RedisError, DatabaseError):
-                # The next beat tries again; if none gets through, the jobs rightly go to others.
+            except RedisError:
                 log.warning("heartbeat_failed", worker=self.id, exc_info=True)
-                connection.close()
             if self._stopped.wait(settings.JOB_LEASE_SECONDS / 3):
                 connection.close()
                 return

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import pytest
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from billing.models import LedgerCheck
 from billing.queries.verification import LedgerTotals
@@ -51,6 +52,23 @@ def test_a_worker_that_stops_while_it_reports_stays_gone(committed_db: None, set
     machine.stop()
     time.sleep(0.5)
     assert machine.id not in liveness.living()
+
+
+def test_leases_are_renewed_while_redis_is_away(committed_db: None, settings, monkeypatch) -> None:
+    settings.WARM_MODELS, settings.JOB_LEASE_SECONDS = [], 0.3
+    renewed: list[str] = []
+
+    def away(*_: object, **__: object) -> None:
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(liveness, "report", away)
+    monkeypatch.setattr(liveness, "sign_off", away)
+    monkeypatch.setattr(queue, "renew_leases", lambda *, worker, **_: renewed.append(worker))
+    machine = Machine()
+    machine.start()
+    wait_for(lambda: len(renewed) >= 3, seconds=5)
+    machine.stop()
+    assert set(renewed) == {machine.id}
 
 
 def test_a_worker_that_says_nothing_more_is_taken_for_dead() -> None:
