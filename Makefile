@@ -94,7 +94,7 @@ lint: $(VENV)/.dev ## Check style, types, import rules, templates, migrations an
 	@PATH="$(abspath $(BIN)):$$PATH" deploy/lint
 
 .PHONY: bench
-bench: $(VENV)/.dev $(VENV)/.torch $(VENV)/.bench translations ## Measure: serving, overhead, ledger, admission, dashboard
+bench: $(VENV)/.dev $(VENV)/.torch $(VENV)/.bench translations ## Measure: serving, overhead, ledger, admission, tags, dashboard
 	@$(BIN)/python -m benchmarks
 
 .PHONY: train-pcb
