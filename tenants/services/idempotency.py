@@ -68,7 +68,8 @@ def first_time(*, organization_id: uuid.UUID, key: str, route: str, now: datetim
     Needs the organization's scope; holds the key until the transaction ends. Raises KeyInUse when the first request
     takes too long.
     """
-    return _claim(organization_id, key, route, "", now)
+    with transaction.atomic():
+        return _claim(organization_id, key, route, "", now)
 
 
 def forget_old_answers(now: datetime) -> int:

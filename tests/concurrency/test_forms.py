@@ -1,0 +1,70 @@
+"""A form of the console that is sent several times in the same moment acts once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from billing.models import SubToken
+from tenants.models import Organization, Role
+from tenants.scope import organization_scope
+from tenants.services import idempotency
+from tests.factories.billing import assert_ledger_clean, balance_of, make_wallet
+from tests.factories.tenants import make_membership, make_organization, make_user
+
+pytestmark = pytest.mark.concurrency
+SENDERS = 6
+
+
+@pytest.fixture
+def organization(committed_db: None) -> Organization:
+    return make_organization("Alpha")
+
+
+def send_at_once(organization: Organization, keys: list[str]) -> Counter[int]:
+    """Split 3 Tokens into three, once for each key, all at once; return the statuses."""
+    wallet = make_wallet(organization, 100_000, now=timezone.now())
+    user = make_membership(organization, make_user(), Role.OWNER).user
+    start, statuses = threading.Barrier(len(keys)), Counter[int]()
+
+    def send(key: str) -> None:
+        client = Client()
+        client.force_login(user)
+        sent = {"by": "equal", "tokens": "3", "count": "3", "stem": "Camera", "expires_in_days": "30", "form_key": key}
+        start.wait()
+        statuses[client.post(f"/o/{organization.slug}/splitting/{wallet.id}/split/", sent).status_code] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=send, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with organization_scope(organization.id):
+        made = SubToken.objects.count()
+    assert balance_of(wallet, now=timezone.now()).available_mtok == 100_000 - made * 1_000
+    assert_ledger_clean()
+    return Counter({**statuses, 0: made})
+
+
+def test_one_form_acts_once_and_the_others_are_told(organization: Organization) -> None:
+    assert send_at_once(organization, [str(uuid4())] * SENDERS) == {200: 1, 302: SENDERS - 1, 0: 3}
+
+
+def test_forms_of_their_own_all_act(organization: Organization) -> None:
+    """The negative control: without the shared key the same requests do it six times."""
+    assert send_at_once(organization, [str(uuid4()) for _ in range(SENDERS)]) == {200: SENDERS, 0: 3 * SENDERS}
+
+
+def test_one_that_waits_too_long_is_told_and_breaks_nothing(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "WAIT", "1ms")
+    counted = send_at_once(organization, [str(uuid4())] * SENDERS)
+    assert counted == {200: 1, 302: SENDERS - 1, 0: 3}
