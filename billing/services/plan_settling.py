@@ -10,7 +10,8 @@ What was paid is settled in any case, once for each invoice.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -20,7 +21,8 @@ from django.utils import timezone
 
 from billing.enums import PaymentKind, PaymentStatus, PeriodReason, SubscriptionStatus
 from billing.errors import PaymentUnknown
-from billing.gateways.stripe import invoices, subscriptions
+from billing.gateways.stripe import intents, invoices, subscriptions
+from billing.gateways.stripe.checkout import CheckoutSession
 from billing.gateways.stripe.invoices import Invoice
 from billing.gateways.stripe.subscriptions import StripeSubscription
 from billing.models import BillingCustomer, Payment, Plan, PlanPeriod, Subscription
@@ -38,12 +40,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Look:
-    """What Stripe said of a subscription, asked under the number `number`; `paid` are its invoices, oldest first."""
+    """What Stripe said of a subscription, asked under the number `number`; `paid` are its invoices, oldest first.
+
+    `intents` says how those were paid that are new here, by the id of the payment intent.
+    """
 
     organization_id: uuid.UUID
     number: int
     found: StripeSubscription
     paid: tuple[Invoice, ...]
+    intents: Mapping[str, CheckoutSession] = field(default_factory=dict)
 
 
 def look(stripe_id: str) -> Look:
@@ -68,7 +74,10 @@ def look(stripe_id: str) -> Look:
     for line in (line for invoice in paid for line in invoice.lines):
         # So that settling, in its transaction, finds them in memory.
         subscriptions.price(line.price_id)
-    return Look(organization_id, number, found, paid)
+    with organization_scope(organization_id):
+        known = set(Payment.objects.filter(kind=PaymentKind.PLAN).values_list("invoice_id", flat=True))
+    new = [invoice.payment_intent_id for invoice in paid if invoice.id not in known and invoice.payment_intent_id]
+    return Look(organization_id, number, found, paid, {intent_id: intents.intent(intent_id) for intent_id in new})
 
 
 def settle(seen: Look, *, now: datetime) -> Subscription:
@@ -80,7 +89,7 @@ def settle(seen: Look, *, now: datetime) -> Subscription:
         row = locked_subscription(seen.organization_id)
         foreign = row.stripe_id is not None and row.stripe_id != seen.found.id
         for invoice in seen.paid:
-            _credit(row, seen.found, invoice, now)
+            _credit(row, seen, invoice, now)
         if foreign or seen.number <= row.applied_no:
             return row
         row.applied_no = seen.number
@@ -209,7 +218,7 @@ def _plan_paid(seen: Look) -> Plan | None:
     return None
 
 
-def _credit(row: Subscription, found: StripeSubscription, invoice: Invoice, now: datetime) -> None:
+def _credit(row: Subscription, seen: Look, invoice: Invoice, now: datetime) -> None:
     """Write down a paid invoice and give the Tokens that it brings, once. The subscription is locked."""
     line = invoice.bought
     if line is None or Payment.objects.filter(invoice_id=invoice.id).exists():
@@ -219,7 +228,7 @@ def _credit(row: Subscription, found: StripeSubscription, invoice: Invoice, now:
     if invoice.reason == "subscription_update":
         left = invoice.given_back
         before = find_plan(subscriptions.price(left.price_id).plan_key) if left else None
-        period = _period_of(row, found, line.ends_at)
+        period = _period_of(row, seen.found, line.ends_at)
         tokens_mtok = tokens_of_rest(before=before, after=plan, period=period, prorated_at=line.starts_at)
         reason = PeriodReason.UPGRADE
     given: PlanPeriod = give_plan_tokens(
@@ -235,6 +244,7 @@ def _credit(row: Subscription, found: StripeSubscription, invoice: Invoice, now:
     # What was set off at Stripe was not paid now, so it can not go back either: off the price first, then off the tax.
     net, tax = max(0, invoice.net_minor), max(0, invoice.tax_minor)
     off = min(net, invoice.credit_minor)
+    how = seen.intents.get(invoice.payment_intent_id)
     payment = Payment.objects.create(
         organization_id=row.organization_id,
         created_at=now,
@@ -252,6 +262,9 @@ def _credit(row: Subscription, found: StripeSubscription, invoice: Invoice, now:
         invoice_url=invoice.url,
         invoice_pdf=invoice.pdf,
         payment_intent_id=invoice.payment_intent_id,
+        charge_id=how.charge_id if how else "",
+        receipt_url=how.receipt_url if how else "",
+        method=how.method if how else "",
         grant=given.grant,
         paid_at=invoice.paid_at or now,
     )

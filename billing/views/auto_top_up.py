@@ -13,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from billing.auto_top_up_forms import FIELD_OF, AutoTopUpForm
-from billing.enums import AccountKind
+from billing.enums import AccountKind, AutoTopUpStatus
 from billing.errors import AutoTopUpInvalid, TopUpInvalid
-from billing.models import Account, BillingCustomer
+from billing.models import Account, AutoTopUp, BillingCustomer
 from billing.money import money_text
 from billing.queries.auto_top_up import state_of
 from billing.services.auto_top_up_settings import AutoTopUpTerms, check_terms, resume_auto_top_up, set_auto_top_up
@@ -36,9 +36,10 @@ def auto_top_up(request: ConsoleRequest) -> HttpResponse:
         terms = form.terms()
         try:
             if "confirmed" in request.POST:
-                set_auto_top_up(organization_id=request.organization.id, terms=terms, actor=actor_of(request), now=now)
-                done = _("The automatic top-up is on.") if terms.enabled else _("The automatic top-up is off.")
-                messages.success(request, done)
+                row = set_auto_top_up(
+                    organization_id=request.organization.id, terms=terms, actor=actor_of(request), now=now
+                )
+                messages.success(request, _done(row))
                 return redirect("auto_top_up", request.organization.slug)
             context["consequence"] = _consequence(terms, context["customer"])
         except (AutoTopUpInvalid, TopUpInvalid) as error:
@@ -59,6 +60,12 @@ def auto_top_up_resume(request: ConsoleRequest) -> HttpResponse:
     else:
         messages.success(request, _("The automatic top-up goes on."))
     return redirect("auto_top_up", request.organization.slug)
+
+
+def _done(row: AutoTopUp) -> str:
+    if row.status == AutoTopUpStatus.STOPPED:
+        return _("This is kept. It stays stopped until you let it go on.")
+    return _("The automatic top-up is off.") if row.status == AutoTopUpStatus.OFF else _("The automatic top-up is on.")
 
 
 def _consequence(terms: AutoTopUpTerms, customer: BillingCustomer | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -82,7 +83,8 @@ def event(request: HttpRequest, event_id: uuid.UUID) -> HttpResponse:
         else:
             messages.info(request, _("It was processed already."))
         return redirect("staff_event", event_id)
-    return _page(request, "staff/event.html", {"event": found, "form": form, "payload": _shown(found)})
+    acts = [{**act, "at": datetime.fromisoformat(act["at"])} for act in found.acts]
+    return _page(request, "staff/event.html", {"event": found, "acts": acts, "form": form, "payload": _shown(found)})
 
 
 def _shown(found: StripeEvent) -> str:

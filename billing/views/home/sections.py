@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
+from billing.enums import PaymentKind
 from billing.gateways.stripe import payments_enabled
-from billing.models import BillingCustomer, Lot, Payment
+from billing.models import BillingCustomer, Lot, Payment, Subscription
 from billing.queries.grants import grants
 from billing.queries.payments import payments
 from billing.views.balance import standing_of
@@ -49,11 +50,15 @@ def granted(request: ConsoleRequest, now: datetime) -> dict[str, Any]:
 
 
 def methods(request: ConsoleRequest, now: datetime) -> dict[str, Any] | None:
-    """Return the saved card, as far as it may be shown."""
+    """Return the saved card, and what the plan was paid with last, as far as they may be shown."""
     customer = BillingCustomer.objects.first()
     if customer is None and not payments_enabled():
         return None
-    return {"customer": customer, "enabled": payments_enabled()}
+    plan = ""
+    if Subscription.objects.exclude(stripe_id=None).exists():
+        last = Payment.objects.filter(kind=PaymentKind.PLAN).exclude(method="").order_by("-id")
+        plan = last.values_list("method", flat=True).first() or ""
+    return {"customer": customer, "plan_method": plan, "enabled": payments_enabled()}
 
 
 def details(request: ConsoleRequest, now: datetime) -> dict[str, Any] | None:

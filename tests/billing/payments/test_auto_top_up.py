@@ -9,23 +9,18 @@ import pytest
 from django.utils import timezone
 
 from billing.enums import AutoTopUpStatus, PaymentKind, PaymentStatus, StopReason
-from billing.errors import AutoTopUpInvalid, CardUnknown, GatewayAway, TopUpInvalid
-from billing.gateways.stripe import intents
-from billing.gateways.stripe.events import read_payload
-from billing.models import Account, BillingCustomer
+from billing.errors import AutoTopUpInvalid, TopUpInvalid
+from billing.models import Account
 from billing.queries.auto_top_up import spent_this_month
-from billing.queries.balances import organization_balance
 from billing.services.auto_top_up_settings import resume_auto_top_up
-from billing.services.auto_top_ups import is_auto_top_up_due, next_month, run_auto_top_ups
-from billing.services.cards import make_default, remove_card, save_card, saved_cards
-from billing.services.code_sets import CodeTerms  # noqa: F401 keeps the folder's imports alike
+from billing.services.auto_top_ups import is_auto_top_up_due, next_month
 from billing.services.fulfilment import fulfil
 from billing.services.grants import refund_unspent
 from billing.services.packages import retire_package, set_package
-from billing.services.stripe_events import process_due_events, receive
 from tenants.actors import PLATFORM
-from tenants.models import AuditEvent, Organization, OutboxMail
+from tenants.models import Organization, OutboxMail
 from tenants.scope import organization_scope
+from tests.billing.payments.automatic import available, deliver_all, mails, run
 from tests.factories.alerts import spend
 from tests.factories.auto_top_ups import THRESHOLD, TOKENS, give_card, payments_of, row_of, turn_on
 from tests.factories.billing import assert_ledger_clean, make_account, make_wallet
@@ -38,27 +33,6 @@ S = AutoTopUpStatus
 @pytest.fixture
 def wallet(alpha: Organization) -> Account:
     return make_wallet(alpha, 150_000, now=timezone.now())
-
-
-def run(at: datetime | None = None) -> int:
-    return run_auto_top_ups(clock=lambda: at or timezone.now() + timedelta(seconds=1))
-
-
-def available(organization: Organization) -> int:
-    with organization_scope(organization.id):
-        return organization_balance(organization.id).available_mtok
-
-
-def mails(organization: Organization) -> list[str]:
-    with organization_scope(organization.id):
-        return list(OutboxMail.objects.filter(kind="auto_top_up").order_by("id").values_list("context__why", flat=True))
-
-
-def deliver_all(standin: StandIn) -> None:
-    """Hear of everything that happened at Stripe, as the webhook would."""
-    for event in standin.events():
-        receive(event=read_payload(event), now=timezone.now())
-    process_due_events(clock=lambda: timezone.now() + timedelta(seconds=1))
 
 
 def test_spending_below_the_threshold_buys_at_once(alpha: Organization, wallet: Account, standin: StandIn) -> None:
@@ -325,152 +299,3 @@ def test_a_confirmation_that_nobody_gives_stops_it(alpha: Organization, wallet: 
     assert (row_of(alpha).status, row_of(alpha).stop_reason) == (S.STOPPED, StopReason.UNCONFIRMED)
     assert mails(alpha) == ["confirm", "stopped_unconfirmed"]
     assert available(alpha) == 50_000
-
-
-# --- Stripe is away, somebody dies -----------------------------------------------------------------------------------
-def lose_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the next charge be made at Stripe, and whoever asked for it never hear of it."""
-    ask = intents.charge_saved_card
-
-    def charge_and_vanish(**values: Any) -> Any:
-        monkeypatch.setattr(intents, "charge_saved_card", ask)
-        ask(**values)
-        raise GatewayAway("the line went dead")
-
-    monkeypatch.setattr(intents, "charge_saved_card", charge_and_vanish)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after the charge"])
-def test_stripe_that_goes_away_is_asked_again_with_the_same_key(
-    after: bool,
-    alpha: Organization,
-    wallet: Account,
-    standin: StandIn,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """lago-api#5870, openmeter#5118: asked twice charges twice, or a lost answer loses the credit. Neither here."""
-    give_card(alpha, standin)
-    turn_on(alpha)
-    spend(wallet, 100_000)
-    lose_the_answer(monkeypatch) if after else standin.go_away(3)
-    assert run() == 1
-    assert (row_of(alpha).status, available(alpha)) == (S.WAITING, 50_000)
-    assert run() == 0, "not before the lease is over"
-    assert run(timezone.now() + timedelta(seconds=62)) == 1
-    assert len(standin.client().v1.charges.list({"limit": 10}).data) == 1
-    assert len(payments_of(alpha)) == 1
-    assert available(alpha) == 50_000 + TOKENS
-    assert row_of(alpha).status == S.ON
-
-
-def test_a_webhook_alone_brings_what_nobody_recorded(
-    alpha: Organization, wallet: Account, standin: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    give_card(alpha, standin)
-    turn_on(alpha)
-    spend(wallet, 100_000)
-    lose_the_answer(monkeypatch)
-    run()
-    deliver_all(standin)
-    assert available(alpha) == 50_000 + TOKENS
-    assert row_of(alpha).status == S.ON
-    assert run(timezone.now() + timedelta(minutes=5)) == 0
-
-
-def test_a_key_that_stripe_has_forgotten_is_not_used_again(
-    alpha: Organization,
-    wallet: Account,
-    standin: StandIn,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A day later the same question could charge again: the charge is looked for instead."""
-    give_card(alpha, standin)
-    turn_on(alpha)
-    spend(wallet, 100_000)
-    lose_the_answer(monkeypatch)
-    run()
-    assert run(timezone.now() + timedelta(hours=30)) == 1
-    assert len(standin.client().v1.payment_intents.list({"limit": 10}).data) == 1
-    assert available(alpha) == 50_000 + TOKENS
-
-
-def test_a_charge_that_was_never_made_is_given_up_a_day_later(
-    alpha: Organization,
-    wallet: Account,
-    standin: StandIn,
-) -> None:
-    give_card(alpha, standin)
-    turn_on(alpha)
-    spend(wallet, 100_000)
-    standin.go_away(3)
-    run()
-    assert run(timezone.now() + timedelta(hours=30)) == 1
-    assert row_of(alpha).stop_reason == StopReason.REFUSED
-    assert standin.client().v1.payment_intents.list({"limit": 10}).data == []
-    assert payments_of(alpha)[0].status == PaymentStatus.FAILED
-
-
-# --- Cards -----------------------------------------------------------------------------------------------------------
-def test_cards_are_saved_chosen_and_removed(alpha: Organization, wallet: Account, standin: StandIn) -> None:
-    give_card(alpha, standin)
-    give_card(alpha, standin, "5555555555554444")
-    now = timezone.now()
-    newest, oldest = saved_cards(organization_id=alpha.id)
-    assert (newest.last4, oldest.last4) == ("4444", "4242")
-    make_default(organization_id=alpha.id, payment_method_id=oldest.payment_method_id, actor=PLATFORM, now=now)
-    with organization_scope(alpha.id):
-        assert BillingCustomer.objects.get().card_last4 == "4242"
-    turn_on(alpha)
-    remove_card(organization_id=alpha.id, payment_method_id=newest.payment_method_id, actor=PLATFORM, now=now)
-    assert row_of(alpha).status == S.ON, "another card is charged"
-    remove_card(organization_id=alpha.id, payment_method_id=oldest.payment_method_id, actor=PLATFORM, now=now)
-    assert (row_of(alpha).status, row_of(alpha).stop_reason) == (S.STOPPED, StopReason.NO_CARD)
-    assert saved_cards(organization_id=alpha.id) == []
-    with organization_scope(alpha.id):
-        assert BillingCustomer.objects.get().card_payment_method_id == ""
-        actions = list(
-            AuditEvent.objects.filter(action__startswith="card.").order_by("id").values_list("action", flat=True)
-        )
-    assert actions == ["card.saved", "card.saved", "card.made_default", "card.removed", "card.removed"]
-
-
-def test_another_organization_s_card_is_no_card(
-    alpha: Organization,
-    beta: Organization,
-    wallet: Account,
-    standin: StandIn,
-) -> None:
-    make_wallet(beta)
-    give_card(alpha, standin)
-    give_card(beta, standin)
-    (card,) = saved_cards(organization_id=alpha.id)
-    for act in (make_default, remove_card):
-        with pytest.raises(CardUnknown):
-            act(
-                organization_id=beta.id,
-                payment_method_id=card.payment_method_id,
-                actor=PLATFORM,
-                now=timezone.now(),
-            )
-    (session,) = [
-        one
-        for one in standin.client().v1.checkout.sessions.list({"limit": 10}).data
-        if one.customer == _customer(alpha)
-    ]
-    with pytest.raises(CardUnknown):
-        save_card(session_id=session.id, organization_id=beta.id, now=timezone.now())
-    assert len(saved_cards(organization_id=alpha.id)) == 1
-
-
-def test_the_webhook_saves_a_card_too(alpha: Organization, wallet: Account, standin: StandIn) -> None:
-    give_card(alpha, standin)
-    with organization_scope(alpha.id):
-        BillingCustomer.objects.update(card_payment_method_id="", card_last4="")
-    deliver_all(standin)
-    with organization_scope(alpha.id):
-        assert BillingCustomer.objects.get().card_last4 == "4242"
-
-
-def _customer(organization: Organization) -> str:
-    with organization_scope(organization.id):
-        return BillingCustomer.objects.get().stripe_id

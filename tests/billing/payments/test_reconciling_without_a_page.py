@@ -15,7 +15,7 @@ from billing.services.reconciliation import reconcile_payments
 from tenants.identifiers import new_id
 from tenants.models import Organization
 from tenants.scope import organization_scope
-from tests.billing.payments.test_auto_top_up import available, lose_the_answer, run
+from tests.billing.payments.automatic import available, lose_the_answer, run
 from tests.billing.plans.buying import Customer
 from tests.factories.alerts import spend
 from tests.factories.auto_top_ups import TOKENS, give_card, payments_of, row_of, turn_on

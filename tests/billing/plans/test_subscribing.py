@@ -35,6 +35,7 @@ def test_the_first_plan_is_paid_on_the_hosted_page_and_acts_once_it_is(customer:
     assert (payment.currency, payment.amount_minor, payment.label) == ("CNY", 99_00, "Basic")
     assert payment.total_minor == 99_00 + payment.tax_minor
     assert payment.invoice_url
+    assert (payment.method, bool(payment.charge_id), bool(payment.receipt_url)) == ("visa 4242", True, True)
     row = customer.row()
     assert row.period_ends_at - row.period_starts_at > timedelta(days=27)
     assert_ledger_clean()
