@@ -83,7 +83,7 @@ class SignupForm(InOurWords, allauth_forms.SignupForm):
         help_text=_("Your company, your team or yourself. It can be renamed."),
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
-    field_order = ["name", "organization_name", "email", "password1"]
+    field_order = ("name", "organization_name", "email", "password1")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -261,6 +261,12 @@ VALUES: dict[str, dict[Any, Promise]] = {
         "plan": _("Plan"),
         "manual": _("Given by staff"),
     },
+    "page": {
+        "organization": _("Organization"),
+        "organization_audit": _("Audit log"),
+        "act": _("The form of an act"),
+        "impersonate": _("The form of looking as a member"),
+    },
     "second_factor_required": {True: _("Required"), False: _("Optional")},
     "when_uncounted": dict(WhenUncounted.choices),
     "on_exhausted": {"reject": _("Refuse the call"), "wait": _("Let the job wait until Tokens arrive")},
