@@ -2,7 +2,7 @@
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 3 });
 
-function options(spec) {
+function options(spec, width) {
   const text = css("--ts-muted");
   const sideways = spec.kind === "bars-across";
   const colours = [css("--ts-accent"), css("--ts-chart-2"), css("--ts-chart-3"), css("--ts-muted")];
@@ -17,7 +17,8 @@ function options(spec) {
       fontFamily: "Inter, sans-serif",
       hideOverlap: !sideways,
       interval: sideways ? 0 : "auto",
-      width: 120,
+      // Names that differ at their end are told apart where there is room for them.
+      width: Math.max(96, Math.min(240, width * 0.32)),
       overflow: "truncate",
     },
     boundaryGap: spec.kind !== "line",
@@ -64,7 +65,7 @@ function options(spec) {
 for (const element of document.querySelectorAll("[data-chart]")) {
   const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
   const chart = echarts.init(element);
-  const draw = () => chart.setOption(options(spec), true);
+  const draw = () => chart.setOption(options(spec, element.clientWidth), true);
   draw();
   new ResizeObserver(() => chart.resize()).observe(element);
   document.addEventListener("themechange", draw);

@@ -62,7 +62,7 @@ def save(page: Page, file: Path, *, whole: bool = True) -> None:
     if "/dev/mail/" in page.url:  # a mail runs no script, not even one that waits
         page.screenshot(path=file, full_page=whole)
         return
-    page.wait_for_function("!document.querySelector('.htmx-request')")
+    page.wait_for_selector(".htmx-request", state="detached")
     page.evaluate(
         "document.fonts.ready.then(() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 30))))"
     )
@@ -190,6 +190,7 @@ def splitting(page: Page, stack: Stack, _: Lived) -> None:
 def sharing(page: Page, _: Stack, lived: Lived) -> None:
     """Move a share, and see what would happen."""
     page.goto(f"{lived.console}/splitting/")
+    page.locator(".share-name a").first.click()
     page.locator("input[type=range]").first.focus()
     for _press in range(3):
         page.keyboard.press("ArrowRight")
