@@ -71,6 +71,7 @@ def test_a_sub_token_is_made_and_revoked(page: Page, stack: Stack) -> None:
     go_to(page, main.locator("[data-copy]").first)
     go_to(page, main.get_by_role("link", name="Its page"))
     page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/sub-tokens/[0-9a-f-]{36}/$"))
 
     opener = page.locator("[data-open-dialog=revoke]")
     go_to(page, opener)
