@@ -31,6 +31,7 @@ from tenants.actors import PLATFORM
 from tenants.models import Organization
 from tenants.scope import organization_scope
 from tests.billing.refunds.buying import buy, charge_of
+from tests.billing.refunds.test_bonuses import buy_with
 from tests.concurrency.racing import race
 from tests.concurrency.test_splitting import spend
 from tests.factories.billing import (
@@ -233,6 +234,40 @@ def test_refunds_of_one_payment_against_captures_and_moves(
         # Two at a time had one key.
         assert len(found) == len({refund.idempotency_key for refund in found}) == 6
         assert_ledger_clean()
+
+
+def test_a_bonus_goes_with_its_purchase_however_many_refund_at_once(
+    committed_db: None, standin: StandIn, alpha: Organization
+) -> None:
+    """Whatever calls spend of both meanwhile: the parts add up to the Token and to the minor unit."""
+    payment = buy_with(standin, alpha)
+    with organization_scope(alpha.id):
+        wallet = Account.objects.get(kind="org_wallet")
+
+    def ask(seed: int) -> Callable[[], str]:
+        def run() -> str:
+            try:
+                return request_refund(
+                    organization_id=alpha.id, payment_id=payment.id, mtok=60_000 + seed, reason="", actor=PLATFORM,
+                    idempotency_key=f"ask-{seed // 2}", now=timezone.now(),
+                ).status  # fmt: skip
+            except (errors.LedgerError, errors.PaymentError) as error:
+                return type(error).__name__
+
+        return run
+
+    race([*(ask(seed) for seed in range(16)), *(spend([wallet], seed) for seed in range(4))])
+    with organization_scope(alpha.id):
+        found = list(Refund.objects.all())
+        refunded = Account.objects.get(kind="refunded").posted_mtok
+        assert not Debt.objects.exists()
+    gone = sum(refund.tokens_mtok for refund in found)
+    assert found
+    assert sum(refund.bonus_mtok for refund in found) == 500_000 * gone // 1_000_000
+    assert sum(refund.amount_minor for refund in found) == payment.total_minor * gone // 1_000_000
+    assert refunded == sum(refund.taken_mtok + refund.bonus_taken_mtok for refund in found)
+    assert all((one.tokens_mtok, one.bonus_mtok) == (one.taken_mtok, one.bonus_taken_mtok) for one in found)
+    assert_ledger_clean()
 
 
 def test_news_of_a_dispute_at_once_beside_calls_and_expiry(

@@ -188,7 +188,7 @@ def test_the_card_that_is_disputed_by_itself(standin: StandIn, alpha: Organizati
 
 
 def test_admins_and_staff_are_told_of_each_state_once(standin: StandIn, alpha: Organization) -> None:
-    make_user("sam@tokensight.example", is_staff=True)
+    make_user("sam@tokensight.example", is_staff=True, language="zh-hans")
     payment = buy(standin, alpha, 1_000)
     spend(alpha, 100_000)
     dispute = open_dispute(standin, charge_of(standin, payment))
@@ -210,3 +210,4 @@ def test_admins_and_staff_are_told_of_each_state_once(standin: StandIn, alpha: O
         ("staff_dispute", "open"),
         ("staff_dispute", "lost"),
     ]
+    assert {mail.language for mail in mails} == {"zh-hans"}, "staff are written to in their language too"
