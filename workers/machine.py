@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import secrets
 import socket
@@ -126,6 +127,9 @@ class Machine:
                 for version in model.versions.all():
                     if version.installed and not self.stopping.is_set():
                         self.models.get(version.id, version.default_img_size)
+            # What is loaded by now stays: looking through it for garbage would stop all batches for a while.
+            gc.collect()
+            gc.freeze()
             self._warm.set()
             # Whoever waits for a model need not wait for the next beat.
             self._say_alive()

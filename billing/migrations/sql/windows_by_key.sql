@@ -5,8 +5,8 @@
 -- Locks the limits in order of account, and keeps them so until the transaction ends; the accounts are locked before.
 --
 -- Every call looks here with locks in its hand that others wait for. So when the periods begin is reckoned once and not
--- for each limit, and only a refusal is described. Each window is found by its key: left to itself, the planner would
--- read all windows that the organization has ever had and join them by a hash, while it takes them to be few.
+-- for each limit, and only a refusal is described. Windows are looked up by their keys: left to itself, the planner joins
+-- them to all that the organization has ever had, and a connection keeps that plan while they grow.
 CREATE OR REPLACE FUNCTION billing_check_limits(
     p_org uuid, p_accounts uuid[], p_amount bigint, p_now timestamptz, OUT windows uuid[], OUT refusal jsonb
 )
@@ -16,6 +16,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_material = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
