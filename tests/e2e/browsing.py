@@ -68,6 +68,11 @@ def sign_in(page: Page, base_url: str, email: str, password: str) -> None:
     page.wait_for_url("**/o/**")
 
 
+def without_language(cookies: list[Any]) -> list[Any]:
+    """Return cookies for another look: whose session it is, and not in which language they read."""
+    return [cookie for cookie in cookies if cookie["name"] != "django_language"]
+
+
 def barriers(page: Page) -> list[str]:
     """Return what axe-core finds against WCAG 2.2 AA, and whether the page must be scrolled sideways."""
     if not page.evaluate("'axe' in window"):

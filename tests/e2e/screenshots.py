@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.e2e.browsing import Look, launch, open_page, sign_in
+from tests.e2e.browsing import Look, launch, open_page, sign_in, without_language
 from tests.e2e.stack import ROOT, Stack, running_stack
 from tests.e2e.staffing import staff_cookies
 from tests.e2e.test_buying import pay
@@ -199,7 +199,7 @@ def sharing(page: Page, _: Stack, lived: Lived) -> None:
 
 def usage_of_two(page: Page, _: Stack, lived: Lived) -> None:
     """Usage by two dimensions, stacked."""
-    page.goto(f"{lived.console}/usage/?by=day&and_by=sub_token")
+    page.goto(f"{lived.console}/usage/?by=day&also=sub_token")
 
 
 def nothing_found(page: Page, _: Stack, lived: Lived) -> None:
@@ -360,7 +360,7 @@ def main(directory: Path, words: list[str]) -> None:
             cookies = staff_cookies(browser, stack)
             for look in LOOKS:
                 with open_page(browser, look, errors) as page:
-                    page.context.add_cookies(cookies)
+                    page.context.add_cookies(without_language(cookies))
                     look_as_staff(Pictures(page, directory, look, words), stack)
         browser.close()
     print(f"{len(list(directory.glob('*.png')))} pictures in {directory}")
