@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -57,4 +59,6 @@ def test_what_was_paid_back_is_said(standin: StandIn, alpha: Organization, owner
     seen = page_of(owner, payment.id)
     assert f"{payment.total} went back, and the Tokens with it." in seen
     assert "/refund/" not in seen
+    (listed,) = re.findall(r"<tr>.*?/billing/payments/.*?</tr>", owner.get("/o/alpha/billing/").content.decode(), re.S)
+    assert "Paid back" in listed
     assert "and 200 of a bonus" in owner.get("/o/alpha/billing/refunds/").content.decode()
