@@ -331,6 +331,8 @@ FILE_UPLOAD_HANDLERS = [
 ]
 # So many bytes of images may be on their way to workers at once, in Redis; beyond, a call is answered 503.
 MAX_INPUT_BYTES_IN_FLIGHT = env.int("MAX_INPUT_BYTES_IN_FLIGHT", default=256_000_000)
+# Bytes of images that may lie in PostgreSQL while Redis is away.
+SPARE_INPUT_BYTES = env.int("SPARE_INPUT_BYTES", default=64_000_000)
 # A call waits this long for its result before it is answered 202.
 DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
 # So many callers of one organization one web process keeps on the line at once; the next is answered 202. 0: no bound.

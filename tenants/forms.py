@@ -63,8 +63,7 @@ class OrganizationSettingsForm(OrganizationForm):
         help_texts = {
             "when_uncounted": _(
                 "Requests and calls at a time are counted apart from the ledger. Should that counting fail, limits of"
-                " Tokens hold all the same. Images reach the workers by the same server: while all of it is away, calls"
-                " get a 503 and cost nothing, whatever stands here."
+                " Tokens hold all the same."
             )
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from django.utils import timezone
 from billing.services import expiry, holds
 from billing.services.last_used import write_last_used
 from billing.services.verify import verify_ledger
-from detection.services import queue
+from detection.services import queue, spare_inputs
 from detection.services.error_runs import notice_error_runs
 from detection.services.verify_usage import verify_usage
 from tenants.beside import Beside
@@ -23,6 +24,7 @@ from tenants.queries.audit_chain import ChainReport
 from tenants.services.audit import seal_events
 from tenants.services.audit_verify import verify_audit
 from tenants.services.idempotency import forget_old_answers
+from workers import standby
 from workers.machine import machine
 from workers.runner import serve
 
@@ -51,12 +53,17 @@ def maintain() -> None:
         queue.fail_overdue,
         holds.expire_overdue_holds,
         queue.ring_for_waiting,
+        _sweep_spare_inputs,
         seal_events,
     ):
         try:
             step(now=now)
         except Exception:
             log.exception("maintenance_failed", step=step.__name__)
+
+
+def _sweep_spare_inputs(*, now: datetime) -> None:
+    spare_inputs.sweep()
 
 
 @shared_task(name="workers.expire")
@@ -115,6 +122,7 @@ def _note_end(chain: ChainReport) -> None:
 def _start(sender: Any, **_: Any) -> None:
     if _runs_jobs(sender.app):
         machine().start()
+        standby.start(machine())
 
 
 @worker_shutting_down.connect

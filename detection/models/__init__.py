@@ -1,5 +1,6 @@
 from detection.models.catalogue import Model, ModelVersion
 from detection.models.jobs import FairShareClock, IdempotentCall, Job, VirtualTime
+from detection.models.spare import SpareInput
 from detection.models.usage import (
     DailyUsage,
     HourlyUsage,
@@ -22,6 +23,7 @@ __all__ = [
     "OrganizationDay",
     "OrganizationHour",
     "OrganizationTag",
+    "SpareInput",
     "TagUsage",
     "VirtualTime",
     "WaitingInput",

@@ -70,6 +70,11 @@ def put_in(client: redis.Redis, job_id: uuid.UUID, content: bytes) -> None:
     client.eval(_PUT, len(keys), *keys, content, settings.JOB_LIFE_SECONDS, settings.MAX_INPUT_BYTES_IN_FLIGHT)
 
 
+def is_full(error: Exception) -> bool:
+    """Say whether an error of `put` or `put_in` means that there is no room, and not that Redis is away."""
+    return "NOROOM" in str(error)
+
+
 def get_many(job_ids: Sequence[uuid.UUID]) -> list[bytes | None]:
     """Return the inputs of jobs in the order asked for; None where one is gone."""
     if not job_ids:

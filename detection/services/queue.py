@@ -55,6 +55,31 @@ def claim(
         return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters in cursor.fetchall()]
 
 
+def claim_spare(
+    *, version_id: uuid.UUID, img_size: int, limit: int, worker: str, lease: dt.timedelta, now: dt.datetime
+) -> list[Claim]:
+    """As `claim`, but only jobs whose images lie in PostgreSQL (services/spare_inputs.py), for while Redis is away.
+
+    Locks the jobs it takes, skipping those that another worker is taking. Leaves the clock of fair share: the next
+    claim moves it.
+    """
+    with platform_scope("claim jobs with spare inputs"), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+        cursor.execute(
+            "WITH spare AS MATERIALIZED (SELECT id FROM detection_spareinput ORDER BY id LIMIT 1000),"
+            " waiting AS MATERIALIZED ("
+            "  SELECT job.id FROM detection_job AS job JOIN spare ON spare.id = job.id"
+            "  WHERE job.status = 'queued' AND job.model_version_id = %s AND job.img_size = %s"
+            "  ORDER BY job.priority_class, job.virtual_finish, job.id LIMIT %s FOR UPDATE OF job SKIP LOCKED)"
+            " UPDATE detection_job AS job SET status = 'running', worker = %s, attempts = attempts + 1,"
+            "     claimed_at = %s, started_at = %s, lease_expires_at = %s,"
+            "     queue_ms = GREATEST(0, extract(epoch FROM %s - created_at) * 1000)"
+            " FROM waiting WHERE job.id = waiting.id RETURNING job.id, job.attempts, job.parameters",
+            [version_id, img_size, limit, worker, now, now, now + lease, now],
+        )
+        return [Claim(job_id, attempt, _json(parameters)) for job_id, attempt, parameters in cursor.fetchall()]
+
+
 def give_back(*, claims: Sequence[Claim], worker: str) -> int:
     """Put claimed jobs back that were never started, as if they had not been claimed; return how many were."""
     with platform_scope("give jobs back"), connection.cursor() as cursor:

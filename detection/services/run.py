@@ -26,7 +26,7 @@ from billing.services import rate
 from detection.enums import FINISHED, JobError, JobStatus
 from detection.models import Job
 from detection.queries.jobs import find_job
-from detection.services import admission, answers, blobs, cache, doorbell, jobs, waiting, waiting_room
+from detection.services import admission, answers, blobs, cache, doorbell, jobs, spare_inputs, waiting, waiting_room
 from detection.services.inputs import ImageHeader, inspect_image
 from detection.services.parameters import Parameters, read_parameters
 from detection.services.redis import client
@@ -104,7 +104,9 @@ def detect(credential: Credential, read: Callable[[], Submission], call: Call) -
         outcome = Outcome(document, limits.headers, replayed)
         accepted = not (outcome.finished or replayed or document["status"] == JobStatus.WAITING)
         # Whoever publishes a finished job gives its lease back in the same breath.
-        given_back = outcome.finished and not replayed and not document["usage"]["cached"]
+        # Not what this process alone has counted: no other can give that back.
+        published = outcome.finished and not replayed and not document["usage"]["cached"]
+        given_back = published and limits.day is not None
         return outcome
     except Problem as problem:
         rate.give_back(credential, limits)
@@ -240,6 +242,8 @@ def _hand_over(job: Job, image: bytes) -> None:
         if unheard:
             doorbell.call(job.model_version_id, job.img_size, job.priority_class)
     except (RedisError, OperationalError) as error:
+        if _hand_over_spare(job, image, error):
+            return
         log.warning("job_not_handed_over", job=str(job.id), error=str(error))
         if not _take_back(job, "The image could not be handed to a worker."):
             # A worker came by without being called. What it makes of the job, and charges for it, is the answer.
@@ -249,6 +253,21 @@ def _hand_over(job: Job, image: bytes) -> None:
             "No worker can be reached right now; nothing was charged.",
             headers={"Retry-After": RETRY_SECONDS},
         ) from None
+
+
+def _hand_over_spare(job: Job, image: bytes, error: Exception) -> bool:
+    """Leave a job's image in PostgreSQL, where workers look while Redis is away; say whether there was room.
+
+    Not where Redis is there and full: that bound is meant.
+    """
+    if blobs.is_full(error):
+        return False
+    try:
+        spare_inputs.put(job, image)
+    except spare_inputs.NoRoomError:
+        return False
+    log.warning("job_handed_over_without_redis", job=str(job.id), error=str(error))
+    return True
 
 
 def _take_back(job: Job, detail: str) -> bool:

@@ -69,12 +69,13 @@ def _wait(
         left = began + seconds - now
         if left <= 0:
             return _row(organization_id, job_id)
-        if document := _listen(job_id, min(left, LOOK_SECONDS), listen):
+        document, heard = _listen(job_id, min(left, LOOK_SECONDS), listen)
+        if document:
             return document
         if hung_up():
             jobs.withdraw(organization_id, job_id, status=JobStatus.CANCELLED)
             return _row(organization_id, job_id)
-        if not listen or time.monotonic() - looked >= ROW_SECONDS:
+        if not heard or time.monotonic() - looked >= ROW_SECONDS:
             looked = time.monotonic()
             document = _row(organization_id, job_id)
             if document["status"] in FINISHED:
@@ -106,14 +107,15 @@ def _seat(organization_id: uuid.UUID) -> Iterator[bool]:
                 del _seated[organization_id]
 
 
-def _listen(job_id: uuid.UUID, seconds: float, listen: bool) -> dict[str, Any] | None:
+def _listen(job_id: uuid.UUID, seconds: float, listen: bool) -> tuple[dict[str, Any] | None, bool]:
+    """Return a job's document if it comes within so many seconds, and whether it would have been heard."""
     if listen:
         try:
-            return results.wait(job_id, seconds)
+            return results.wait(job_id, seconds), True
         except RedisError as error:
             log.warning("results_away", error=str(error))
     time.sleep(min(seconds, LOOK_SECONDS / 2))
-    return None
+    return None, False
 
 
 def _row(organization_id: uuid.UUID, job_id: uuid.UUID) -> dict[str, Any]:

@@ -4,77 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from django.db import connections
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from billing.models import SubToken
-from detection.enums import Engine as EngineKind
 from detection.enums import JobError, JobStatus
 from detection.models import ModelVersion
-from detection.queries import catalogue as reading
-from detection.services import blobs, catalogue, doorbell, queue
-from tenants.scope import platform_scope
-from tests.detection.conftest import METADATA
+from detection.services import blobs, doorbell, queue
 from tests.detection.images import picture, png_header
 from tests.factories.billing import assert_ledger_clean, balance_of
-from tests.factories.jobs import PARAMETERS, job_now, make_spender, queue_job
+from tests.factories.jobs import PARAMETERS, job_now, queue_job
+from tests.workers.conftest import Scripted
 from workers import runner
-from workers.engines.base import EngineError, RawDetections
-from workers.engines.null import NullEngine
+from workers.engines.base import EngineError
 from workers.machine import Machine
 from workers.pool import LoadedModel
 from workers.runner import run_jobs, serve
 
 pytestmark = pytest.mark.django_db
-
-
-class Scripted(NullEngine):
-    """Finds one box in every image, and fails on batches with a picture of the width that it cannot bear."""
-
-    unbearable = 0
-
-    _seconds = 0.0
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-
-    def infer(self, images: Sequence[np.ndarray], img_size: int, *, confidence: float) -> list[RawDetections]:
-        self.batches.append(len(images))
-        if any(image.shape[1] == self.unbearable for image in images):
-            raise ValueError("cannot bear this picture")
-        return super().infer(images, img_size, confidence=confidence)
-
-
-@pytest.fixture
-def version(db: None) -> ModelVersion:
-    reading.forget()
-    catalogue.sync()
-    with platform_scope("test data"):
-        return catalogue.register_version(METADATA, path="", engine=EngineKind.NULL)
-
-
-@pytest.fixture
-def engine() -> Scripted:
-    return Scripted()
-
-
-@pytest.fixture
-def machine(engine: Scripted, version: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    machine = Machine()
-    monkeypatch.setattr(machine.models, "get", lambda *_: LoadedModel("blank-n@1.0.0", engine, ("open", "short"), 0))
-    yield machine
-    machine.stop()
-
-
-@pytest.fixture
-def sub_token(db: None) -> SubToken:
-    return make_spender()
 
 
 def test_what_waits_is_done_in_batches(
