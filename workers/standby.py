@@ -1,4 +1,4 @@
-"""Keeps jobs going while Redis is away: looks into PostgreSQL for what nobody can ring for.
+"""Keeps jobs going while Redis is away, and just after: looks into PostgreSQL for what nobody can ring for.
 
 A thread of each worker process. While Redis answers it does nothing else than ask it now and then.
 """
@@ -11,12 +11,13 @@ import time
 import structlog
 from django.db import DatabaseError, connection
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from billing.services.redis import with_redis
-from detection.services import queue, spare_inputs
+from detection.services import doorbell, queue, spare_inputs
 from workers.machine import Machine
-from workers.runner import run_spare
+from workers.runner import run_jobs, run_spare
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,8 @@ ASK_SECONDS = 1.0
 LOOK_SECONDS = 0.2
 # How often what the scheduler does is done here, for the scheduler waits for Redis too.
 MAINTAIN_SECONDS = 2.0
+# How long rings are answered here once Redis is back: Celery takes its time to connect again.
+RECOVERY_SECONDS = 40.0
 
 
 def start(machine: Machine) -> None:
@@ -43,6 +46,7 @@ def _stand_by(machine: Machine) -> None:
             log.warning("standing_in_for_redis", worker=machine.id)
             _stand_in(machine)
             log.info("redis_is_back", worker=machine.id)
+            _recover(machine)
     connection.close()
 
 
@@ -59,6 +63,18 @@ def _stand_in(machine: Machine) -> None:
             log.warning("standing_in_failed", worker=machine.id, exc_info=True)
             connection.close()
             machine.stopping.wait(ASK_SECONDS)
+
+
+def _recover(machine: Machine) -> None:
+    until = time.monotonic() + RECOVERY_SECONDS
+    try:
+        queue.ring_for_waiting(now=timezone.now())
+        while time.monotonic() < until and not machine.stopping.is_set():
+            if kind := doorbell.listen(ASK_SECONDS):
+                run_jobs(machine, *kind)
+    except (RedisError, OperationalError, DatabaseError):
+        log.warning("recovery_interrupted", worker=machine.id, exc_info=True)
+        connection.close()
 
 
 def _maintain() -> None:

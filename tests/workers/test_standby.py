@@ -111,6 +111,20 @@ def test_what_came_meanwhile_is_done_by_any_worker_once_redis_is_back(
     assert_ledger_clean()
 
 
+def test_rings_are_answered_until_celery_is_there_again(
+    committed_db: None, machine: Machine, sub_token: SubToken, version: ModelVersion, settings, fresh_process: None
+) -> None:
+    url = settings.REDIS_URL
+    lead_to(settings, NOBODY)
+    with standing_by(machine):
+        assert ask(sub_token, wait_seconds=20).document["status"] == "succeeded"
+        lead_to(settings, url)
+        # No worker but this one's standby is there to hear it.
+        assert ask(sub_token, wait_seconds=20).document["status"] == "succeeded"
+    assert spares() == 0
+    assert_ledger_clean()
+
+
 def test_beyond_the_bound_a_call_is_refused_and_costs_nothing(
     away: None, sub_token: SubToken, version: ModelVersion, settings
 ) -> None:
