@@ -10,17 +10,17 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# By the beginning of a test's id. The product is started once for all browser tests, and no two of these start
-# everything and kill it at the same time. Groups come first, the largest before the others: what takes long is not
-# begun last, while the other worker has nothing left to do.
-GROUPS = {"tests/e2e/": "browser", "tests/chaos/": "processes", "tests/portal/test_run.py": "processes"}
+# By the beginning of an id, tests that start a whole product each: one after the other, or they take the processors
+# from each other, and a worker that gets none for six seconds rightly loses its jobs. Within the group the browser
+# tests share one product. Groups come first: what takes long is not begun when the other worker has nothing left to do.
+WHOLE_PRODUCTS = ("tests/e2e/", "tests/chaos/", "tests/portal/test_run.py")
 
 
 class Scheduling(LoadScopeScheduling):
     """Each test by itself to whoever is free, but groups whole."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for beginning, group in GROUPS.items() if nodeid.startswith(beginning)), nodeid)
+        return "whole products" if nodeid.startswith(WHOLE_PRODUCTS) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
