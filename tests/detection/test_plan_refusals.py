@@ -37,7 +37,7 @@ def test_tokens_per_hour(caller: Caller, version: ModelVersion) -> None:
     assert said["resets_at"]
     assert "Retry-After" not in answer.headers, "the call costs more than the plan ever allows in an hour"
     with organization_scope(caller.organization_id):
-        assert Crossing.objects.get().refused, "those who can buy a higher plan are told of it"
+        assert Crossing.objects.get(refused=True), "those who can buy a higher plan are told of it"
         assert not Job.objects.exists()
     change(caller, tokens_per_hour_mtok=700)
     assert caller.send(prefer="respond-async").status_code == 202
