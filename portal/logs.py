@@ -55,6 +55,10 @@ def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
+# One list for the life of the process: a logger that was used keeps hold of it, also when this is configured anew.
+_processors: list[structlog.types.Processor] = []
+
+
 def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
     """Configure structlog, and return the LOGGING that sends the standard library's records the same way."""
     shared: list[structlog.types.Processor] = [
@@ -67,12 +71,13 @@ def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
+    _processors[:] = [
+        structlog.stdlib.filter_by_level,
+        *shared,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

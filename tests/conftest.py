@@ -46,6 +46,9 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) ->
         remember_migrated_rows()
         yield
         default.close()
+        # A thread that outlived its test must not keep the database from being dropped.
+        with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as last:
+            last.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         owner.creation.destroy_test_db("postgres", verbosity=0)
 
 
