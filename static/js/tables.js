@@ -3,7 +3,7 @@ const FEW = 4;
 
 function prepare(table) {
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])];
-  if (heads.length < FEW) return;
+  if (heads.length < FEW && !("stacks" in table.dataset)) return;
   table.classList.add("stacks");
   // Stacked rows lose their roles in some browsers, so they are said.
   table.setAttribute("role", "table");

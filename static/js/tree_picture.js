@@ -60,7 +60,7 @@ for (const element of document.querySelectorAll("[data-tree]")) {
       nodeClick: false,
       emphasis: { focus: "ancestor" },
       itemStyle: { ...border, borderRadius: 3 },
-      label: { ...font, minAngle: 24, rotate: "tangential", overflow: "truncate", width: 104 },
+      label: { ...font, minAngle: element.clientWidth < 400 ? 60 : 24, rotate: "tangential", overflow: "truncate", width: 104 },
     };
     const boxes = {
       type: "treemap",
