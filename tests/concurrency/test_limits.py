@@ -78,6 +78,13 @@ def test_every_level_to_its_last_thousandth(levels: list[Account]) -> None:
     # 99 holds fit into the organization's hour, and nothing below is tight enough to keep them from it together.
     assert sum(held.values()) == 9_999
     assert used(wallet) == dict.fromkeys(("hour", "day", "month", "total"), 9_999)
+    # Which of the teams' ceilings were met on the way depends on who came first: now nothing above keeps them from theirs.
+    make_limits(wallet, hour=20_000, day=20_000, month=30_000, total=40_000)
+    counted += hammer(members, 101, 8, spend_with_the_ledger)
+    held = {member.id: counted[member, "held"] * 101 for member in members}
+    assert held[members[0].id] <= 2_020
+    assert held[members[0].id] + held[members[1].id] == 60 * 101
+    assert held[members[2].id] + held[members[3].id] == 59 * 101
     assert {outcome for _, outcome in counted} == {"held", "hourly_limit_exceeded", "quota_exceeded"}
     assert_limits_clean()
     assert_ledger_clean()
