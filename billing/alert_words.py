@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils.html import conditional_escape, escape
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from billing.enums import AlertRule
@@ -18,18 +20,22 @@ FULL = 100
 
 @dataclass(frozen=True)
 class Words:
-    """An alert in words. `path` is the page of the portal that the one button (`button`) leads to."""
+    """An alert in words. `path` is the page of the portal that the one button (`button`) leads to.
+
+    `text` is what happened and what to do; Chinese sentences stand without a space between them.
+    """
 
     title: str
     happened: str
     todo: str
+    text: str
     button: str
     path: str
 
-    @property
-    def text(self) -> str:
-        """Return what happened and what to do; Chinese sentences stand without a space between them."""
-        return _joined(self.happened, self.todo)
+
+def in_utc(moment: datetime) -> str:
+    """Return a moment for mails and files, whose reader's zone nobody knows."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def words(
@@ -41,8 +47,11 @@ def words(
     subject_name: str,
     facts: Mapping[str, Any],
     slug: str,
+    when: Callable[[datetime], str] = in_utc,
 ) -> Words:
     """Return the words of an alert of the organization at `slug`.
+
+    `when` writes a moment; where it writes HTML that is safe, as pages do, the words are such HTML.
 
     `facts` by rule, amounts in mtok, times ISO 8601: used_mtok, whole_mtok (of the shares); limit (hour, day, month,
     total), plan (it is the plan's), resets_at, refused (a call was); remaining_mtok, expires_at; failures; burned_mtok,
@@ -54,7 +63,7 @@ def words(
         "used": _tokens(facts.get("used_mtok")),
         "whole": _tokens(facts.get("whole_mtok")),
         "left": _tokens(_left(facts)),
-        "moment": _moment(facts.get("expires_at") or facts.get("resets_at")),
+        "moment": _moment(facts.get("expires_at") or facts.get("resets_at"), when),
         "failures": facts.get("failures", "–"),
         "burned": _tokens(facts.get("burned_mtok")),
         "usual": _tokens(facts.get("usual_mtok")),
@@ -70,8 +79,21 @@ def words(
     if facts.get("plan"):
         texts = _of_the_plan(texts, refused=bool(facts.get("refused")), full=level == FULL)
         path = reverse("plan", args=[slug])
-    title, happened, todo, button = (text % said for text in texts)
-    return Words(title, happened, todo, button, path)
+    title, happened, todo, button = texts
+    return Words(
+        _filled(title, said),
+        _filled(happened, said),
+        _filled(todo, said),
+        _filled(_joined(happened, todo), said),
+        _filled(button, said),
+        path,
+    )
+
+
+def _filled(text: str, said: Mapping[str, Any]) -> str:
+    if not isinstance(said["moment"], SafeString):
+        return text % said
+    return SafeString(escape(text) % {name: conditional_escape(value) for name, value in said.items()})
 
 
 def _of_the_plan(texts: tuple[str, str, str, str], *, refused: bool, full: bool) -> tuple[str, str, str, str]:
@@ -247,8 +269,8 @@ def _tokens(mtok: int | None) -> str:
     return f"{whole:,}" + (f".{thousandths:03d}".rstrip("0") if thousandths else "")
 
 
-def _moment(text: str | None) -> str:
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if text else "–"
+def _moment(text: str | None, when: Callable[[datetime], str]) -> str:
+    return when(datetime.fromisoformat(text)) if text else "–"
 
 
 def _span(limit: str) -> str:

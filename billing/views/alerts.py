@@ -47,7 +47,7 @@ def alerts(request: ConsoleRequest) -> HttpResponse:
     context = {
         "form": form,
         "filtered": criteria != {"show": "mine", "rule": ""},
-        "rows": [{"alert": alert, "words": words(**told_alert(alert, request.organization))} for alert in rows[:PAGE]],
+        "rows": [{"alert": alert, "told": told_alert(alert, request.organization)} for alert in rows[:PAGE]],
         "next_cursor": rows[PAGE - 1].id if len(rows) > PAGE else None,
         "first": not cursor,
         "unread": unread_count(request.user.id),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -15,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.alert_words import Words, words
 from billing.money import money_text
 from tenants.models import Role
 
@@ -22,6 +25,7 @@ register = template.Library()
 
 MTOK = 1000  # mtok in one Token
 SHORT_FROM = 1000 * MTOK
+AFTER_CHINESE = re.compile(r"(?<=[，。；：！？、）])\s+")
 
 
 @register.filter
@@ -90,16 +94,43 @@ def token_plain(mtok: int) -> str:
 
 
 @register.filter
-def local_time(moment: datetime | None, style: str = "") -> SafeString | str:
+def local_time(moment: datetime | str | None, style: str = "") -> SafeString | str:
     """Return a `<time>` in UTC that the browser shows in the reader's zone and language; None is an en dash.
+
+    A text is a moment as JSON keeps it (ISO 8601).
 
     No style: to the minute. "seconds": to the second, where the order of events matters. "day": the day alone.
     """
     if moment is None:
         return "–"
-    utc = timezone.localtime(moment)
-    words = utc.strftime({"day": "%Y-%m-%d", "seconds": "%Y-%m-%d %H:%M:%S"}.get(style, "%Y-%m-%d %H:%M"))
-    return format_html('<time datetime="{}" data-local="{}">{} UTC</time>', utc.isoformat(), style, words)
+    utc = timezone.localtime(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)
+    text = utc.strftime({"day": "%Y-%m-%d", "seconds": "%Y-%m-%d %H:%M:%S"}.get(style, "%Y-%m-%d %H:%M"))
+    return format_html('<time datetime="{}" data-local="{}">{} UTC</time>', utc.isoformat(), style, text)
+
+
+@register.simple_tag
+def alert_on_page(told: Mapping[str, Any]) -> Words:
+    """Return what an alert says, its times as every page shows them; `told` is what `told_alert` gives."""
+    return words(**told, when=local_time)
+
+
+class Sentences(template.Node):
+    """What a reader of Chinese sees as one text: nothing stands between its punctuation and what follows."""
+
+    def __init__(self, parts: template.NodeList) -> None:
+        self.parts = parts
+
+    def render(self, context: template.Context) -> SafeString:
+        """Return the parts, without white space after what ends a Chinese clause."""
+        return SafeString(AFTER_CHINESE.sub("", self.parts.render(context)))
+
+
+@register.tag
+def sentences(parser: template.base.Parser, _token: template.base.Token) -> Sentences:
+    """Join sentences that come from several tags: `{% sentences %}…{% endsentences %}`."""
+    parts = parser.parse(("endsentences",))
+    parser.delete_first_token()
+    return Sentences(parts)
 
 
 @register.filter

@@ -3,13 +3,14 @@ from __future__ import annotations
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from tenants.models.tenant import TenantModel
 
 
 class MailStatus(models.TextChoices):
     QUEUED = "queued", _("Waiting")
-    SENT = "sent", _("Sent")
+    SENT = "sent", pgettext_lazy("state of a mail", "Sent")
     FAILED = "failed", _("Given up")
 
 

@@ -13,6 +13,10 @@ from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SPACED = """() => {
+    const shown = document.body.innerText;
+    return shown.match(/[^\\n]{0,12}[，。；：！？、）][ \\u00a0][^\\n]{0,12}/g) ?? [];
+}"""
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -74,7 +78,7 @@ def without_language(cookies: list[Any]) -> list[Any]:
 
 
 def barriers(page: Page) -> list[str]:
-    """Return what axe-core finds against WCAG 2.2 AA, and whether the page must be scrolled sideways."""
+    """Return what axe-core finds against WCAG 2.2 AA, badly set Chinese, and whether the page is too wide."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     found: list[dict[str, Any]]
@@ -91,6 +95,7 @@ def barriers(page: Page) -> list[str]:
         f"{violation['id']}: {violation['help']}: " + " | ".join(node["html"][:160] for node in violation["nodes"][:3])
         for violation in found
     ]
+    problems += [f"a space after Chinese punctuation: {text}" for text in page.evaluate(SPACED)]
     if wide > 0:
         problems.append(f"the page is {wide} px wider than the screen")
     return problems

@@ -1,6 +1,12 @@
-import pytest
+from datetime import UTC, datetime
 
-from portal.templatetags.tokensight import milliseconds, token_number, tokens
+import pytest
+from django.template import engines
+from django.utils import translation
+
+from billing.enums import AlertRule
+from portal.templatetags.tokensight import alert_on_page, local_time, milliseconds, token_number, tokens
+from tenants.models.outbox import MailStatus
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,28 @@ def test_tokens_carry_their_unit() -> None:
 )
 def test_durations_keep_the_digits_that_matter(duration: float | None, expected: str) -> None:
     assert milliseconds(duration) == expected
+
+
+def test_an_alert_on_a_page_tells_its_times_as_the_page_does_and_escapes_the_rest() -> None:
+    moment = datetime(2026, 12, 4, 3, 27, tzinfo=UTC)
+    told = {
+        "rule": AlertRule.SUB_TOKEN_EXPIRING, "level": None, "subject_kind": "sub_token", "subject_id": "1",
+        "subject_name": "<b>Line 2</b>", "facts": {"expires_at": moment.isoformat()}, "slug": "alpha",
+    }  # fmt: skip
+    said = alert_on_page(told)
+    assert said.title == "The sub-token &lt;b&gt;Line 2&lt;/b&gt; ends soon"
+    assert local_time(moment) in said.text
+    assert local_time(moment) == local_time(moment.isoformat())
+
+
+def test_chinese_sentences_stand_without_a_space_between_them() -> None:
+    template = engines["django"].from_string(
+        "{% load tokensight %}{% sentences %}{{ first }}\n  {{ second }} <b>x y</b>{% endsentences %}"
+    )
+    assert template.render({"first": "未设置。", "second": "设为必需后："}) == "未设置。设为必需后：<b>x y</b>"
+    assert template.render({"first": "One.", "second": "Two:"}) == "One.\n  Two: <b>x y</b>"
+
+
+def test_a_sent_mail_is_called_sent_and_not_by_when() -> None:
+    with translation.override("zh-hans"):
+        assert str(MailStatus.SENT.label) == "已发送"
