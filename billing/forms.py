@@ -58,7 +58,7 @@ class ReclaimForm(forms.Form):
 class SubTokenFilter(forms.Form):
     """Which sub-tokens are shown, and in which order."""
 
-    q = forms.CharField(label=gettext_lazy("Name or secret's beginning"), required=False, max_length=120)
+    q = forms.CharField(label=gettext_lazy("Name or prefix"), required=False, max_length=120)
     status = forms.ChoiceField(
         label=gettext_lazy("Status"), required=False, choices=[("", gettext_lazy("All")), *SubTokenStatus.choices]
     )

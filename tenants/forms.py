@@ -224,7 +224,7 @@ class GraceForm(forms.Form):
 class ManagementKeyFilter(forms.Form):
     """Which keys are shown; what is not valid leaves none out."""
 
-    q = forms.CharField(label=_("Name or secret's beginning"), required=False, max_length=120)
+    q = forms.CharField(label=_("Name or prefix"), required=False, max_length=120)
     status = forms.ChoiceField(
         label=_("Status"),
         required=False,

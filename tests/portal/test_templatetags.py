@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from django.template import engines
@@ -46,7 +47,7 @@ def test_durations_keep_the_digits_that_matter(duration: float | None, expected:
 def test_an_alert_on_a_page_tells_its_times_as_the_page_does_and_escapes_the_rest() -> None:
     moment = datetime(2026, 12, 4, 3, 27, tzinfo=UTC)
     told = {
-        "rule": AlertRule.SUB_TOKEN_EXPIRING, "level": None, "subject_kind": "sub_token", "subject_id": "1",
+        "rule": AlertRule.SUB_TOKEN_EXPIRING, "level": None, "subject_kind": "sub_token", "subject_id": str(uuid4()),
         "subject_name": "<b>Line 2</b>", "facts": {"expires_at": moment.isoformat()}, "slug": "alpha",
     }  # fmt: skip
     said = alert_on_page(told)
