@@ -17,6 +17,7 @@ from billing.models import SubToken
 from billing.queries.burn import Day, burn_down, largest_spenders
 from billing.queries.ledger import last_check
 from billing.views.balance import standing_of
+from billing.views.sub_tokens import base_url
 from detection.models import Job
 from detection.queries.spending import burn_by_model
 from detection.views.calls import names_of_sub_tokens
@@ -45,6 +46,7 @@ def overview(request: ConsoleRequest) -> HttpResponse:
         "has_sub_tokens": SubToken.objects.exists(),
         "check": last_check(request.organization.id),
         "today_mtok": days[-1].burned_mtok,
+        "base_url": base_url(request),
     }
     return render(request, "portal/overview.html", context)
 

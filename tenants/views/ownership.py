@@ -65,7 +65,8 @@ def ownership(request: ConsoleRequest) -> HttpResponse:
         except TenantsError as error:
             messages.error(request, str(error))
             return redirect("ownership", request.organization.slug)
-    return render(request, "tenants/ownership.html", {"form": form, "offer": open_offer(now)})
+    offer, somebody = open_offer(now), form.fields["member"].queryset.exists()
+    return render(request, "tenants/ownership.html", {"form": form, "offer": offer, "somebody": somebody})
 
 
 @console_page("organization.view")

@@ -36,7 +36,7 @@ def test_a_new_customer_finds_a_defect_and_sees_the_bill(stack: Stack, browser: 
             page.click("main button[type=submit]")
         page.wait_for_url(re.compile("/o/copperline"))
         expect(page.locator("#balance-pill")).to_contain_text("10")
-        expect(page.locator("main")).to_contain_text("No sub-token yet")
+        expect(page.locator("main")).to_contain_text("Three steps to the first result")
         assert barriers(page) == []
 
         # Make a sub-token; its secret works over the API and is never shown again.
