@@ -78,7 +78,7 @@ def test_every_level_to_its_last_thousandth(levels: list[Account]) -> None:
     # 99 holds fit into the organization's hour, and nothing below is tight enough to keep them from it together.
     assert sum(held.values()) == 9_999
     assert used(wallet) == dict.fromkeys(("hour", "day", "month", "total"), 9_999)
-    # Which of the teams' ceilings were met on the way depends on who came first: now nothing above keeps them from theirs.
+    # Which of the teams' ceilings were met on the way depends on who came first: now nothing above keeps them back.
     make_limits(wallet, hour=20_000, day=20_000, month=30_000, total=40_000)
     counted += hammer(members, 101, 8, spend_with_the_ledger)
     held = {member.id: counted[member, "held"] * 101 for member in members}
