@@ -149,7 +149,7 @@ def change_plan(
     """
     if as_of is not None and not now - PREVIEW_LASTS <= as_of <= now + timedelta(minutes=1):
         raise StateChanged("What was shown is out of date: look again at what the change costs.")
-    with _changing(organization_id, now) as key:
+    with changing(organization_id, now) as key:
         wanted = preview_change(
             organization_id=organization_id, plan_key=plan_key, currency=currency, as_of=as_of, now=now
         )
@@ -187,7 +187,7 @@ def resume_plan(*, organization_id: uuid.UUID, actor: Actor, now: datetime) -> C
 
     Opens scopes of its own and asks Stripe between them. Raises PlanUnchanged, PlanBusy, and what the gateway does.
     """
-    with _changing(organization_id, now) as key:
+    with changing(organization_id, now) as key:
         with organization_scope(organization_id):
             row = subscription()
         if row is None or row.stripe_id is None or row.next_plan is None:
@@ -211,34 +211,6 @@ def resume_plan(*, organization_id: uuid.UUID, actor: Actor, now: datetime) -> C
             )
         settle(look(row.stripe_id), now=now)
     return Change("done")
-
-
-def end_paid_plan(*, organization_id: uuid.UUID, now: datetime) -> None:
-    """End a subscription at Stripe at once, giving nothing back, before staff give another plan.
-
-    Does nothing where there is none. Opens scopes of its own. Raises PlanBusy, and what the gateway does.
-    """
-    with _changing(organization_id, now) as key:
-        with organization_scope(organization_id):
-            row = subscription()
-        if row is not None and row.stripe_id is not None:
-            subscriptions.cancel(row.stripe_id, key=key)
-            settle(look(row.stripe_id), now=now)
-
-
-def let_plan_end(*, organization_id: uuid.UUID, now: datetime) -> None:
-    """Let a plan that is paid end with its period, because its organization goes: nothing is charged any more.
-
-    Does nothing where there is none. Opens scopes of its own. Raises PlanBusy, and what the gateway does.
-    """
-    with _changing(organization_id, now) as key:
-        with organization_scope(organization_id):
-            row = subscription()
-        if row is not None and row.stripe_id is not None:
-            found = subscriptions.subscription(row.stripe_id)
-            if found.is_live and not found.ends_with_period:
-                subscriptions.end_with_period(key=key, found=found, ends=True)
-            settle(look(row.stripe_id), now=now)
 
 
 def _subscribe(organization_id: uuid.UUID, wanted: Preview, buyer: Buyer, key: str, now: datetime) -> Change:
@@ -279,7 +251,7 @@ def settle_session(*, organization_id: uuid.UUID, now: datetime) -> Subscription
 
 
 @contextmanager
-def _changing(organization_id: uuid.UUID, now: datetime) -> Iterator[str]:
+def changing(organization_id: uuid.UUID, now: datetime) -> Iterator[str]:
     """Keep other changes of the organization's plan out, and give a key for Stripe that no other change has.
 
     Raises PlanBusy.

@@ -11,7 +11,7 @@ from billing.enums import SubscriptionStatus
 from billing.errors import PaymentError, PlanError
 from billing.gateways.stripe import invoices, payments_enabled, subscriptions
 from billing.models import Subscription
-from billing.services.plan_orders import let_plan_end
+from billing.services.plan_endings import let_plan_end
 from billing.services.plan_settling import look, settle
 from tenants.scope import platform_scope
 

@@ -215,18 +215,20 @@ def process(event: StripeEvent, *, clock: Callable[[], datetime] = timezone.now)
     return True
 
 
-def run_again(*, event_id: UUID, reason: str, actor: Actor, now: datetime) -> bool:
+def run_again(*, event_id: UUID, reason: str, key: str, actor: Actor, now: datetime) -> bool:
     """Have an event that is not finished processed anew at once; return whether there was one. For staff.
+
+    Once for each key: what was asked before is not asked again.
 
     Who had it done and why is kept with the event, and in the audit log of the organization that it is about. Through
     the platform's door.
     """
     with platform_scope("run an event of Stripe's again"):
         event = StripeEvent.objects.select_for_update().filter(id=event_id, finished_at=None).first()
-        if event is None:
+        if event is None or any(act.get("key") == key for act in event.acts):
             return False
         event.attempts, event.next_try_at = 0, now
-        event.acts = [*event.acts, {"at": now, "by": actor.name, "reason": without_secrets(reason)}]
+        event.acts = [*event.acts, {"at": now, "by": actor.name, "reason": without_secrets(reason), "key": key}]
         event.save(update_fields=["attempts", "next_try_at", "acts"])
         if organization_id := _organization_of(event):
             audit.record(

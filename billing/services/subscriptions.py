@@ -90,7 +90,7 @@ def give_plan(*, organization_id: uuid.UUID, plan_key: str, reason: str, actor: 
     """Put an organization on a plan by hand, as staff do: at once, with the plan's Tokens of a month that begins now.
 
     Opens its own scope. Raises PlanUnknown, PlanUnchanged, ReasonMissing, PlanNotForSale (a
-    subscription is paid: `plan_orders.end_paid_plan` first).
+    subscription is paid: `plan_endings.end_paid_plan` first).
     """
     if not reason.strip():
         raise ReasonMissing("A plan is given by hand for a reason.")

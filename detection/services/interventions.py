@@ -6,11 +6,12 @@ import uuid
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from billing.enums import HoldStatus, ResolveOutcome
 from billing.models import Hold
 from billing.services import holds
-from detection.enums import JobStatus
+from detection.enums import FINISHED, JobStatus
 from detection.errors import NotStuck
 from detection.models import Job
 from detection.services import doorbell
@@ -23,6 +24,31 @@ from tenants.services import audit
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
+def why_not_requeued(job: Job) -> str:
+    """Return to a person why a job cannot be put back as it is now; empty if it can."""
+    if job.status == JobStatus.RUNNING:
+        return ""
+    return _("Only a running job can be put back; the status of this one: %(status)s.") % {
+        "status": job.get_status_display()
+    }
+
+
+def why_not_cancelled(job: Job) -> str:
+    """Return to a person why a job cannot be cancelled as it is now; empty if it can."""
+    if job.status not in FINISHED:
+        return ""
+    return _("The job is over; its status: %(status)s.") % {"status": job.get_status_display()}
+
+
+def why_not_released(hold: Hold, now: datetime) -> str:
+    """Return to a person why a hold cannot be released as it is now; empty if it can. Needs its scope."""
+    if hold.status != HoldStatus.HELD:
+        return _("The hold was resolved already.")
+    if hold.deadline > now and Job.objects.filter(id=hold.owner_id, status__in=UNFINISHED).exists():
+        return _("Its job is not finished: cancel the job, which gives the hold back.")
+    return ""
+
+
 def requeue_job(*, organization_id: uuid.UUID, job_id: uuid.UUID, reason: str, actor: Actor, now: datetime) -> Job:
     """Take a running job from its worker and let it wait again; its hold stays, and it is charged at most once.
 
@@ -33,8 +59,8 @@ def requeue_job(*, organization_id: uuid.UUID, job_id: uuid.UUID, reason: str, a
         job = Job.objects.select_for_update().filter(id=job_id).first()
         if job is None:
             raise NotFound
-        if job.status != JobStatus.RUNNING:
-            raise NotStuck(f"The job is {job.status}; only a running one can be put back.")
+        if why := why_not_requeued(job):
+            raise NotStuck(why)
         worker = job.worker
         job.status, job.worker = JobStatus.QUEUED, ""
         job.claimed_at = job.started_at = job.lease_expires_at = job.queue_ms = None
@@ -55,11 +81,13 @@ def cancel_job(*, organization_id: uuid.UUID, job_id: uuid.UUID, reason: str, ac
         job = Job.objects.filter(id=job_id).first()
     if job is None:
         raise NotFound
+    if why := why_not_cancelled(job):
+        raise NotStuck(why)
     if job.status == JobStatus.RUNNING:
         requeue_job(organization_id=organization_id, job_id=job_id, reason=reason, actor=actor, now=now)
     detail = "The platform's staff cancelled it."
     if not withdraw(organization_id, job_id, status=JobStatus.CANCELLED, detail=detail):
-        raise NotStuck("The job is over, or a worker has just taken it.")
+        raise NotStuck(_("The job is over, or a worker has just taken it. Look again."))
     with organization_scope(organization_id):
         _record(organization_id, actor, "job.cancelled", "job", job_id, {"held_mtok": job.held_mtok}, reason, now)
         job.refresh_from_db()
@@ -76,11 +104,11 @@ def release_hold(*, organization_id: uuid.UUID, hold_id: uuid.UUID, reason: str,
         hold = Hold.objects.filter(id=hold_id).first()
         if hold is None:
             raise NotFound
-        if hold.deadline > now and Job.objects.filter(id=hold.owner_id, status__in=UNFINISHED).exists():
-            raise NotStuck("Its job is not finished: cancel the job, which gives the hold back.")
+        if why := why_not_released(hold, now):
+            raise NotStuck(why)
         outcome = holds.release_holds(hold_ids=[hold_id], now=now)[hold_id]
         if outcome != ResolveOutcome.RELEASED:
-            raise NotStuck("The hold was resolved already.")
+            raise NotStuck(_("The hold was resolved already."))
         _record(organization_id, actor, "hold.released", "hold", hold_id, {"mtok": hold.amount_mtok}, reason, now)
         hold.status = HoldStatus.RELEASED
     return hold

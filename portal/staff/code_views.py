@@ -26,6 +26,7 @@ from portal.staff.code_forms import FIELD_OF, CodeSetForm
 from portal.staff.views import PAGE, cut, page
 from portal.templatetags.tokensight import token_number
 from tenants.scope import platform_scope
+from tenants.views.access import with_own_eyes
 from tenants.views.downloads import csv_response
 from tenants.views.staff_access import staff_actor_of, staff_page
 
@@ -46,6 +47,7 @@ def codes(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @staff_page
+@with_own_eyes
 @require_http_methods(["GET", "HEAD", "POST"])
 def codes_new(request: HttpRequest) -> HttpResponse:
     """Make codes: the terms, then what they may cost in numbers, then the one page that ever shows them."""
@@ -97,6 +99,7 @@ def code_set_csv(request: HttpRequest, code_set_id: uuid.UUID) -> HttpResponseBa
 
 @never_cache
 @staff_page
+@with_own_eyes
 @require_POST
 def code_set_end(request: HttpRequest, code_set_id: uuid.UUID) -> HttpResponse:
     """End a whole set, once its name was typed, or one code of it (`code`)."""

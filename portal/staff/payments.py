@@ -23,6 +23,7 @@ from portal.staff import queries
 from portal.staff.forms import EventFilter, ReasonForm
 from portal.staff.navigation import links_of
 from tenants.secrets import without_secrets
+from tenants.views.access import with_own_eyes
 from tenants.views.staff_access import staff_actor_of, staff_page
 
 PAGE = queries.PAGE
@@ -64,6 +65,7 @@ def events(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @staff_page
+@with_own_eyes
 @require_http_methods(["GET", "HEAD", "POST"])
 def event(request: HttpRequest, event_id: uuid.UUID) -> HttpResponse:
     """Show an event, and have it processed again for a reason."""
@@ -75,13 +77,14 @@ def event(request: HttpRequest, event_id: uuid.UUID) -> HttpResponse:
         again = run_again(
             event_id=event_id,
             reason=form.cleaned_data["reason"],
+            key=str(form.cleaned_data["key"]),
             actor=staff_actor_of(request),
             now=timezone.now(),
         )
         if again:
             messages.success(request, _("It is processed again in a moment."))
         else:
-            messages.info(request, _("It was processed already."))
+            messages.info(request, _("It was processed already, or this form was sent before."))
         return redirect("staff_event", event_id)
     acts = [{**act, "at": datetime.fromisoformat(act["at"])} for act in found.acts]
     return _page(request, "staff/event.html", {"event": found, "acts": acts, "form": form, "payload": _shown(found)})

@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from billing.errors import LedgerError, PaymentError
 from billing.queries.balances import organization_balance
 from billing.queries.debts import debts
 from billing.queries.ledger import last_check as last_ledger_check
@@ -23,9 +22,9 @@ from billing.queries.plans import subscription
 from billing.queries.refunds import disputes, refunds
 from billing.services.corrections import REVERSIBLE
 from billing.views.ledger import movement
-from detection.errors import NotStuck
 from portal.staff import queries
 from portal.staff.acts import ACTS, Doing
+from portal.staff.acts.refusals import REFUSALS, refusal_of_act
 from portal.staff.forms import MailFilter, OrganizationSearch, ReasonForm
 from portal.staff.navigation import Links, links_of
 from tenants.errors import TenantsError
@@ -36,6 +35,7 @@ from tenants.queries.audit_chain import chain_of, last_check
 from tenants.queries.memberships import members
 from tenants.scope import platform_scope
 from tenants.services.impersonation import end_impersonation, start_impersonation
+from tenants.views.access import with_own_eyes
 from tenants.views.audit_words import changes, words_of
 from tenants.views.downloads import csv_response
 from tenants.views.impersonation import begin, forget, impersonation_of
@@ -159,6 +159,7 @@ def organization_audit(request: StaffRequest) -> HttpResponse:
 
 @never_cache
 @staff_act_page
+@with_own_eyes
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: StaffRequest, act: str, target_id: uuid.UUID | None = None) -> HttpResponse:
     """Do something to an organization: the form, then what it will do in numbers, then the doing."""
@@ -172,11 +173,14 @@ def act(request: StaffRequest, act: str, target_id: uuid.UUID | None = None) -> 
     if request.method == "POST" and form.is_valid():
         if "confirmed" in request.POST:
             try:
-                done = doable.do(form, _doing(request, form, now))
-            except (LedgerError, PaymentError, TenantsError, NotStuck) as error:
-                messages.error(request, str(error))
+                done = doable.do_once(form, _doing(request, form, now))
+            except REFUSALS as error:
+                messages.error(request, refusal_of_act(error))
             else:
-                messages.success(request, done)
+                if done is None:
+                    messages.warning(request, _("This form was sent already. Nothing was done a second time."))
+                else:
+                    messages.success(request, done)
             return redirect("staff_organization", request.organization_seen.id)
         context["consequence"] = doable.consequence(form, now)
     return page(request, "staff/act.html", context)

@@ -72,6 +72,11 @@ def first_time(*, organization_id: uuid.UUID, key: str, route: str, now: datetim
         return _claim(organization_id, key, route, "", now)
 
 
+def not_done(*, organization_id: uuid.UUID, key: str, route: str) -> None:
+    """Give a key back whose work was done outside of its transaction, and failed. Needs the organization's scope."""
+    IdempotencyRecord.objects.filter(organization_id=organization_id, key=key, route=route).delete()
+
+
 def forget_old_answers(now: datetime) -> int:
     """Delete records older than 30 days and return how many. For the scheduler, through the platform's door."""
     with platform_scope("forget old idempotency records", patient=True):

@@ -30,7 +30,7 @@ from tenants.queries.memberships import memberships_of
 from tenants.queries.second_factor import has_second_factor
 from tenants.scope import organization_scope
 from tenants.services.idempotency import first_time
-from tenants.views.impersonation import SAFE_METHODS, borrowed_membership, borrowed_permissions
+from tenants.views.impersonation import SAFE_METHODS, borrowed_membership, borrowed_permissions, impersonation_of
 
 FORM_KEY = "form_key"
 
@@ -107,6 +107,19 @@ def console_page(
         return guarded
 
     return decorate
+
+
+def with_own_eyes(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let staff act only while they do not look as a member: what they do there is done under their own name alone."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        if request.method not in SAFE_METHODS and impersonation_of(request) is not None:
+            messages.error(request, _("You look as a member just now, and nothing was done. End that first."))
+            return redirect(_page_of_the_form(request))
+        return view(request, **kwargs)
+
+    return guarded
 
 
 def _sent_before(request: HttpRequest, organization_id: UUID) -> bool:

@@ -11,11 +11,13 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import SubToken
-from tenants.models import Organization, Role
+from billing.models import SubToken, WebhookDelivery
+from tenants.models import AuditEvent, Organization, Role
 from tenants.scope import organization_scope
 from tenants.services import idempotency
 from tests.factories.billing import assert_ledger_clean, balance_of, make_wallet
+from tests.factories.rows import Rows
+from tests.factories.second_factors import give_app
 from tests.factories.tenants import make_membership, make_organization, make_user
 
 pytestmark = pytest.mark.concurrency
@@ -68,3 +70,37 @@ def test_one_that_waits_too_long_is_told_and_breaks_nothing(
     monkeypatch.setattr(idempotency, "WAIT", "1ms")
     counted = send_at_once(organization, [str(uuid4())] * SENDERS)
     assert counted == {200: 1, 302: SENDERS - 1, 0: 3}
+
+
+def send_again_at_once(organization: Organization, keys: list[str]) -> int:
+    """Have staff send an event to a webhook again, once for each key, all at once; return how often it was counted."""
+    with organization_scope(organization.id):
+        delivery = Rows(organization)[WebhookDelivery]
+    staff = make_user("sam@tokensight.example", is_staff=True)
+    give_app(staff)
+    start = threading.Barrier(len(keys))
+
+    def send(key: str) -> None:
+        client = Client()
+        client.force_login(staff)
+        start.wait()
+        path = f"/staff/organizations/{organization.id}/acts/resend-webhook/{delivery.pk}/"
+        client.post(path, {"reason": "The customer asked for it", "key": key, "confirmed": "1"})
+        connection.close()
+
+    threads = [threading.Thread(target=send, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with organization_scope(organization.id):
+        return AuditEvent.objects.filter(action="webhook.resent_by_staff").count()
+
+
+def test_a_form_of_the_staff_acts_once(organization: Organization) -> None:
+    assert send_again_at_once(organization, [str(uuid4())] * SENDERS) == 1
+
+
+def test_forms_of_their_own_of_the_staff_all_act(organization: Organization) -> None:
+    """The negative control: without the shared key the same requests do it six times."""
+    assert send_again_at_once(organization, [str(uuid4()) for _ in range(SENDERS)]) == SENDERS

@@ -207,7 +207,7 @@ def test_a_job_that_waits_for_tokens_is_seen_and_cancelled(
 
 def test_a_running_job_is_put_back_and_cancelled(staff: Client, caller: Caller, alpha: Organization) -> None:
     job_id = caller.send(prefer="respond-async").json()["id"]
-    assert "only a running one" in act(staff, alpha, "requeue-job", job_id)[1]
+    assert "Only a running job can be put back" in act(staff, alpha, "requeue-job", job_id)[1]
     with organization_scope(alpha.id):
         Job.objects.filter(id=job_id).update(
             status=JobStatus.RUNNING, worker="worker-7", attempts=1, lease_expires_at=datetime.now(UTC)

@@ -16,6 +16,7 @@ from portal.staff.forms import ReasonForm
 from tenants.actors import Actor
 from tenants.models import Organization
 from tenants.scope import organization_scope
+from tenants.services.idempotency import first_time, not_done
 
 Row = TypeVar("Row", bound=Model)
 
@@ -48,6 +49,8 @@ class Act(ABC):
     form: ClassVar[type[ReasonForm]] = ReasonForm
     has_target: ClassVar[bool] = True
     danger: ClassVar[bool] = True
+    # Not where others are told before the act is over, as Stripe is.
+    one_transaction: ClassVar[bool] = True
 
     def __init__(self, organization: Organization, target_id: uuid.UUID | None) -> None:
         if self.has_target != (target_id is not None):
@@ -62,6 +65,26 @@ class Act(ABC):
     @abstractmethod
     def do(self, form: ReasonForm, doing: Doing) -> str:
         """Do it, and return in words what was done. Opens its own scope."""
+
+    def do_once(self, form: ReasonForm, doing: Doing) -> str | None:
+        """Do it, unless this form was sent before: then return None.
+
+        What is refused may be sent again; so may what broke off, unless the process died in the middle of it.
+        """
+        key, route = str(form.cleaned_data["key"]), f"staff {type(self).__name__} {self.target_id}"
+        claim = {"organization_id": self.organization.id, "key": key, "route": route}
+        if self.one_transaction:
+            with organization_scope(self.organization.id):
+                return self.do(form, doing) if first_time(**claim, now=doing.now) else None
+        with organization_scope(self.organization.id):
+            if not first_time(**claim, now=doing.now):
+                return None
+        try:
+            return self.do(form, doing)
+        except Exception:
+            with organization_scope(self.organization.id):
+                not_done(**claim)
+            raise
 
     def target(self, model: type[Row], **conditions: Any) -> Row:
         """Return the row that the act is about, with these conditions."""

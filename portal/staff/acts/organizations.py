@@ -8,9 +8,9 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from billing.errors import PaymentError, PlanError, PlanUnchanged
+from billing.errors import PlanUnchanged
 from billing.queries.plans import find_plan, subscription
-from billing.services.plan_orders import end_paid_plan
+from billing.services.plan_endings import end_paid_plan
 from billing.services.subscriptions import give_plan
 from billing.views.plan_words import plan_differences
 from detection.models import Job
@@ -65,6 +65,7 @@ class ChangePlan(Act):
     button = gettext_lazy("Change it")
     form = PlanForm
     has_target = False
+    one_transaction = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         plan = find_plan(form.cleaned_data["plan"])
@@ -90,11 +91,12 @@ class ChangePlan(Act):
         return lines
 
     def do(self, form: ReasonForm, doing: Doing) -> str:
+        plan = find_plan(form.cleaned_data["plan"])
+        ended = end_paid_plan(plan_key=plan.key, **doing.facts)
         try:
-            end_paid_plan(organization_id=doing.organization_id, now=doing.now)
-            given = give_plan(plan_key=form.cleaned_data["plan"], **doing.facts)
+            give_plan(plan_key=plan.key, **doing.facts)
         except PlanUnchanged:
-            return _("It is on this plan already: nothing happens.")
-        except (PlanError, PaymentError) as error:
-            return _("Nothing was changed: %(why)s") % {"why": error}
-        return _("%(name)s is on the plan %(plan)s.") % {"name": self.organization, "plan": given.plan}
+            # What was paid has ended, which leads to the plan that costs nothing by itself.
+            if not ended:
+                raise
+        return _("%(name)s is on the plan %(plan)s.") % {"name": self.organization, "plan": plan}

@@ -12,8 +12,9 @@ from billing.errors import LedgerError, PaymentError
 from billing.models import Payment
 from billing.services.fulfilment import fulfil
 from billing.services.refunds import preview_refund, request_refund
-from billing.views.refunds import why_not_words
+from detection.errors import NotStuck
 from portal.staff.acts.base import Act, Doing
+from portal.staff.acts.refusals import refusal_of_act, will_be_refused
 from portal.staff.forms import ReasonForm, RefundForm
 from portal.templatetags.tokensight import token_number
 from tenants.scope import organization_scope
@@ -24,6 +25,7 @@ class RefundPayment(Act):
     title = gettext_lazy("Refund a payment")
     button = gettext_lazy("Refund it")
     form = RefundForm
+    one_transaction = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         self.target(Payment)
@@ -37,7 +39,7 @@ class RefundPayment(Act):
                     by_staff=True,
                 )
             except (LedgerError, PaymentError) as error:
-                return [_("It will be refused: %(reason)s") % {"reason": why_not_words(error)}]
+                return will_be_refused(refusal_of_act(error))
         return [
             _("%(tokens)s unspent Tokens of %(name)s go back at once, wherever they lie.")
             % {"tokens": token_number(preview.all_mtok), "name": self.organization},
@@ -62,6 +64,7 @@ class LookAtPayment(Act):
     title = gettext_lazy("Ask Stripe about a payment again")
     button = gettext_lazy("Ask Stripe")
     danger = False
+    one_transaction = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         payment = self._payment()
@@ -82,7 +85,7 @@ class LookAtPayment(Act):
             )
         found = fulfil(checkout_session_id=payment.checkout_session_id, now=doing.now)
         if found.alarm:
-            return _("It is still not as ordered, and nothing was credited.")
+            raise NotStuck(_("It is still not as ordered, and nothing was credited."))
         return _("It is as Stripe has it now: %(state)s.") % {"state": found.get_status_display()}
 
     def _payment(self) -> Payment:

@@ -9,14 +9,17 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.errors import DebtUnknown
 from billing.models import Debt, Hold, Transfer
 from billing.queries.balances import organization_balance
 from billing.queries.debts import owed_mtok
 from billing.services.corrections import reverse_transfer
 from billing.services.debts import forgive
 from billing.services.grants import give_tokens
+from detection.errors import NotStuck
 from detection.services import interventions
 from portal.staff.acts.base import Act, Doing
+from portal.staff.acts.refusals import refusal_of_act, will_be_refused
 from portal.staff.forms import GrantForm, ReasonForm
 from portal.templatetags.tokensight import token_number
 from tenants.scope import organization_scope
@@ -77,6 +80,8 @@ class Reverse(Act):
         transfer = self.target(Transfer)
         key = f"staff:{form.cleaned_data['key']}"
         mtok = reverse_transfer(transfer_id=transfer.id, idempotency_key=key, **doing.facts)
+        if not mtok:
+            raise NotStuck(_("Nothing went back: it was reversed before, or its Tokens are spent or held."))
         return _("%(tokens)s Tokens went back.") % {"tokens": token_number(mtok)}
 
 
@@ -85,7 +90,9 @@ class ForgiveDebt(Act):
     button = gettext_lazy("Forgive it")
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
-        debt = self.target(Debt, outstanding=True)
+        debt = self.target(Debt)
+        if not debt.left_mtok:
+            return will_be_refused(refusal_of_act(DebtUnknown()))
         with organization_scope(self.organization.id):
             left = owed_mtok(self.organization.id) - debt.left_mtok
         return [
@@ -109,6 +116,10 @@ class ReleaseHold(Act):
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         hold = self.target(Hold)
+        with organization_scope(self.organization.id):
+            why = interventions.why_not_released(hold, now)
+        if why:
+            return will_be_refused(why)
         return [_("%(tokens)s Tokens are available again.") % {"tokens": token_number(hold.amount_mtok)}]
 
     def do(self, form: ReasonForm, doing: Doing) -> str:

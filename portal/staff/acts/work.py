@@ -9,9 +9,11 @@ from django.utils.translation import gettext_lazy
 
 from billing.models import WebhookDelivery
 from billing.services.webhooks import resend
+from detection.errors import NotStuck
 from detection.models import Job
 from detection.services import interventions
 from portal.staff.acts.base import Act, Doing
+from portal.staff.acts.refusals import will_be_refused
 from portal.staff.forms import ReasonForm
 from portal.templatetags.tokensight import token_number
 from tenants.models import MailStatus, OutboxMail
@@ -26,6 +28,8 @@ class RequeueJob(Act):
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         job = self.target(Job)
+        if why := interventions.why_not_requeued(job):
+            return will_be_refused(why)
         return [
             _("The worker %(worker)s loses the job, and another one runs it. Its %(tokens)s Tokens stay held.")
             % {"worker": job.worker or "–", "tokens": token_number(job.price_mtok)}
@@ -40,9 +44,12 @@ class RequeueJob(Act):
 class CancelJob(Act):
     title = gettext_lazy("Cancel a job")
     button = gettext_lazy("Cancel the job")
+    one_transaction = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
         job = self.target(Job)
+        if why := interventions.why_not_cancelled(job):
+            return will_be_refused(why)
         return [
             _("The job ends without a result. %(tokens)s Tokens go back, 0 are charged.")
             % {"tokens": token_number(job.held_mtok)}
@@ -60,24 +67,35 @@ class ResendMail(Act):
     danger = False
 
     def consequence(self, form: ReasonForm, now: datetime) -> list[str]:
-        mail = self.target(OutboxMail, status=MailStatus.FAILED)
+        mail = self.target(OutboxMail)
+        if mail.status != MailStatus.FAILED:
+            return will_be_refused(_not_given_up(mail))
         return [
             _("1 mail goes to %(recipient)s, after %(attempts)d attempts that failed.")
             % {"recipient": mail.recipient, "attempts": mail.attempts}
         ]
 
     def do(self, form: ReasonForm, doing: Doing) -> str:
-        mail = self.target(OutboxMail, status=MailStatus.FAILED)
+        self.target(OutboxMail)
         with organization_scope(self.organization.id):
-            if try_again(mail_id=mail.id, now=doing.now):
-                audit.record(
-                    action="mail.resent",
-                    target_kind="mail",
-                    target_id=mail.id,
-                    after={"kind": mail.kind},
-                    **doing.facts,
-                )
+            mail = OutboxMail.objects.select_for_update().get(id=self.target_id)
+            if mail.status != MailStatus.FAILED:
+                raise NotStuck(_not_given_up(mail))
+            try_again(mail_id=mail.id, now=doing.now)
+            audit.record(
+                action="mail.resent",
+                target_kind="mail",
+                target_id=mail.id,
+                after={"kind": mail.kind},
+                **doing.facts,
+            )
         return _("The mail to %(recipient)s waits to be sent.") % {"recipient": mail.recipient}
+
+
+def _not_given_up(mail: OutboxMail) -> str:
+    return _("Only a mail that was given up is sent again; the status of this one: %(status)s.") % {
+        "status": mail.get_status_display()
+    }
 
 
 class ResendWebhook(Act):

@@ -296,7 +296,7 @@ class TestFailing:
         assert process_due_events(clock=at(now + timedelta(days=30))) == 0
         monkeypatch.undo()
         sam = staff_actor(new_id(), "sam@tokensight.example")
-        assert run_again(event_id=event.id, reason="Stripe was away all week", actor=sam, now=now)
+        assert run_again(event_id=event.id, reason="Stripe was away all week", key="1", actor=sam, now=now)
         assert process_due_events(clock=at(now)) == 1
         event = stored()[0]
         assert event.status == EventStatus.PROCESSED
@@ -305,7 +305,7 @@ class TestFailing:
         with organization_scope(alpha.id):
             told = AuditEvent.objects.get(action="payment_event.run_again")
         assert (told.actor_name, told.reason) == (sam.name, "Stripe was away all week")
-        assert not run_again(event_id=event.id, reason="Once more for luck", actor=sam, now=now)
+        assert not run_again(event_id=event.id, reason="Once more for luck", key="2", actor=sam, now=now)
 
     def test_an_effect_that_fails_leaves_the_event_undone(
         self, alpha: Organization, completed: dict[str, Any], monkeypatch: pytest.MonkeyPatch

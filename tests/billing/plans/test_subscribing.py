@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing.errors import PaymentUnknown, PlanBusy, PlanNotForSale, PlanUnchanged, StateChanged
 from billing.models import Boost, Plan, Subscription
-from billing.services import plan_orders, plan_rounds, plan_settling
+from billing.services import plan_endings, plan_orders, plan_rounds, plan_settling
 from billing.services.reconciliation import reconcile_payments
 from billing.services.subscriptions import give_plan
 from tenants.actors import PLATFORM
@@ -182,7 +182,7 @@ def test_a_cancelled_plan_stays_until_its_end_and_can_be_resumed(customer: Custo
 
 def test_who_has_left_can_subscribe_anew_in_another_currency(customer: Customer) -> None:
     customer.subscribe("basic", currency="USD")
-    plan_orders.end_paid_plan(organization_id=customer.id, now=timezone.now())
+    end_for_staff(customer, "free")
     assert customer.state() == ("free", "active", None)
     customer.subscribe("advanced", currency="CNY")
     assert customer.state() == ("advanced", "active", None)
@@ -293,11 +293,27 @@ def test_somebody_elses_subscription_is_not_believed(customer: Customer) -> None
     assert len(customer.plan_tokens()) == 1
 
 
+def end_for_staff(customer: Customer, plan: str) -> bool:
+    return plan_endings.end_paid_plan(
+        organization_id=customer.id, plan_key=plan, reason="Agreed with them", actor=PLATFORM, now=timezone.now()
+    )
+
+
+def test_staff_who_give_the_plan_that_is_paid_for_end_nothing(customer: Customer) -> None:
+    customer.subscribe("basic")
+    with pytest.raises(PlanUnchanged):
+        end_for_staff(customer, "basic")
+    customer.hear()
+    assert customer.state() == ("basic", "active", None)
+    assert customer.row().stripe_id is not None
+    assert customer.plan_tokens() == [10_000_000]
+
+
 def test_staff_end_what_is_paid_before_they_give_another_plan(customer: Customer) -> None:
     customer.subscribe("basic")
     with pytest.raises(PlanNotForSale):
         give_plan(organization_id=customer.id, plan_key="enterprise", reason="x", actor=PLATFORM, now=timezone.now())
-    plan_orders.end_paid_plan(organization_id=customer.id, now=timezone.now())
+    assert end_for_staff(customer, "enterprise")
     give_plan(organization_id=customer.id, plan_key="enterprise", reason="x", actor=PLATFORM, now=timezone.now())
     customer.hear()
     assert customer.state() == ("enterprise", "active", None)
