@@ -21,10 +21,13 @@ import psycopg
 from django.db import connection as django_connection
 from django.db import models, transaction
 
+from tenants.combining import Combiner
 from tenants.identifiers import new_id
 
 PRICE_MTOK = 1_000
 BATCH = 32
+# As detection/services/admission.py has it.
+TOGETHER = 16
 
 
 @dataclass
@@ -65,33 +68,44 @@ def run_clients(share: Share, client: Callable[[Share, Sequence[str], Callable[[
         thread.join()
 
 
-PLACE = "SELECT outcome FROM billing_place_hold(%s, %s, %s, %s, %s, %s, %s, %s)"
+PLACE = (
+    "SELECT placed.outcome FROM unnest(%s::uuid[]) WITH ORDINALITY AS asked (hold, number), LATERAL"
+    " billing_place_hold(%s, %s, asked.hold, %s, asked.hold::text, asked.hold, %s, %s) AS placed ORDER BY asked.number"
+)
 CAPTURE = "SELECT outcome FROM billing_capture_holds(%s, %s)"
 # As tenants/durable.py has it.
 ON_DISK = "SELECT pg_logical_emit_message(true, 'tokensight', '')"
 
 
 def tokensight(share: Share, *, asynchronous_holds: bool = True) -> None:
-    """Ours: a hold is one call of billing_place_hold; what is held queues for one settler, which captures in batches.
+    """Ours: holds of one account that gather in a process are placed together, each by its own billing_place_hold.
 
-    Holds commit asynchronously (their callers wait for the result and would ask again). A batch of captures counts when
-    it is on disk; as in the product, its locks are freed before that.
+    That is how the product takes calls in (detection/services/admission.py). Holds commit asynchronously (their callers
+    wait for the result and would ask again). What is held queues for one settler, which captures in batches; a batch
+    counts when it is on disk, and as in the product its locks are freed before that.
     """
     held: queue.Queue[str | None] = queue.Queue(maxsize=BATCH * 2)
+    organization, own = str(share.organization_id), threading.local()
+
+    def together(account: str, hold_ids: Sequence[str]) -> list[str]:
+        now = datetime.now(UTC)
+        rows = own.connection.execute(
+            PLACE, [list(hold_ids), organization, account, PRICE_MTOK, now + timedelta(minutes=5), now]
+        ).fetchall()
+        return [outcome for (outcome,) in rows]
+
+    place = Combiner(together, most=TOGETHER)
 
     def client(share: Share, accounts: Sequence[str], running: Callable[[], bool]) -> None:
-        organization, took = str(share.organization_id), []
-        with psycopg.connect(share.url, autocommit=True, prepare_threshold=0) as connection:
-            connection.execute(f"SET synchronous_commit = {'off' if asynchronous_holds else 'on'}")
+        took = []
+        with psycopg.connect(share.url, autocommit=True, prepare_threshold=0) as own.connection:
+            own.connection.execute(f"SET synchronous_commit = {'off' if asynchronous_holds else 'on'}")
             for account in itertools.cycle(accounts):
                 if not running():
                     break
-                hold_id, now = str(new_id()), datetime.now(UTC)
+                hold_id = str(new_id())
                 began = time.perf_counter()
-                (outcome,) = connection.execute(
-                    PLACE,
-                    [organization, account, hold_id, PRICE_MTOK, hold_id, hold_id, now + timedelta(minutes=5), now],
-                ).fetchone()
+                outcome = place(account, hold_id)
                 took.append((time.perf_counter() - began) * 1000)
                 if outcome == "held":
                     held.put(hold_id)

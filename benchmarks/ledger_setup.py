@@ -152,10 +152,9 @@ def check_last_thousandth(server: EmbeddedPostgres) -> None:
         with psycopg.connect(target.url, autocommit=True) as client_connection:
             outcome, successes = "held", 0
             while outcome == "held":
-                hold_id, now = new_id(), datetime.now(UTC)
+                now = datetime.now(UTC)
                 (outcome,) = client_connection.execute(
-                    PLACE,
-                    [target.organization_id, target.accounts[0], hold_id, PRICE_MTOK, str(hold_id), hold_id, now, now],
+                    PLACE, [[new_id()], target.organization_id, target.accounts[0], PRICE_MTOK, now, now]
                 ).fetchone()
                 successes += outcome == "held"
             held.append(successes)

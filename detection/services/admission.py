@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -17,10 +18,13 @@ from detection.enums import JobStatus
 from detection.models import Job
 from detection.services.refusals import refusal
 from tenants.api.problems import Problem
+from tenants.combining import Combiner
 
-_ADMIT = (
-    "SELECT outcome, available_mtok, job_id, refusal FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-)
+_ANSWER = "SELECT outcome, available_mtok, job_id, refusal"
+_ADMIT = f"{_ANSWER} FROM detection_admit(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_ADMIT_TOGETHER = f"{_ANSWER} FROM detection_admit_together(%s, %s)"
+# The longer the batch, the longer its accounts are locked; from here on a call costs no less in company.
+_MOST_TOGETHER = 16
 
 # For these a sub-token's policy may let the job wait.
 _PASSING = {
@@ -58,28 +62,12 @@ def admit(credential: Credential, job: Job) -> Admission:
     """
     if connection.atomic_blocks and not connection.atomic_blocks[-1]._from_testcase:  # type: ignore[attr-defined]
         raise RuntimeError("A job admitted inside a transaction would be unseen by the worker that it waits for.")
-    deadline = job.created_at + dt.timedelta(seconds=settings.JOB_LIFE_SECONDS)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _ADMIT,
-            [
-                credential.organization_id,
-                credential.account_id,
-                credential.sub_token_id,
-                job.idempotency_key,
-                job.request_hash,
-                # A cached answer is given at once, so its row must survive a power cut by then.
-                job.wait and job.status == JobStatus.QUEUED,
-                credential.on_exhausted == OnExhausted.WAIT,
-                weight_of(credential),
-                row_of(job),
-                deadline,
-                job.created_at,
-            ],
-        )
-        outcome, available_mtok, job_id, refused = cursor.fetchone()
+    outcome, available_mtok, job_id, refused = _take_in(credential, job)
     if outcome in ("admitted", "replay"):
         return Admission(job_id, available_mtok, replayed=outcome == "replay")
+    if outcome == HoldOutcome.DUPLICATE:
+        # A hold goes by its job's id: this very job was taken in, and the answer that said so was lost on the way.
+        return Admission(job.id, available_mtok)
     if outcome == "must_wait":
         return Admission(job.id, None, must_wait=True)
     said = orjson.loads(refused) if refused else None
@@ -104,6 +92,72 @@ def admit(credential: Credential, job: Job) -> Admission:
     if credential.on_exhausted == OnExhausted.WAIT and outcome in _PASSING and fits:
         return Admission(job.id, available_mtok, must_wait=True, refused=problem)
     raise problem
+
+
+_Call = tuple[Credential, Job]
+_Answer = tuple[str, int | None, uuid.UUID | None, str | None]
+
+
+def _take_in(credential: Credential, job: Job) -> _Answer:
+    """Return the database's answer: outcome, available_mtok, job id, refusal as JSON.
+
+    Calls that their callers wait for go together with others of their organization and class that this process has at
+    hand; they would wait for each other's locks anyway. Of one hour, as they must count in the same windows.
+    """
+    # A cached answer is given at once, so its row must survive a power cut by then; what is accepted (202), too.
+    if not (job.wait and job.status == JobStatus.QUEUED):
+        return _admit_alone(credential, job, durable=True)
+    hour = job.created_at.replace(minute=0, second=0, microsecond=0)
+    return _combiner((credential.organization_id, job.priority_class, hour), (credential, job))
+
+
+def _admit_alone(credential: Credential, job: Job, *, durable: bool) -> _Answer:
+    arguments = [
+        credential.organization_id,
+        credential.account_id,
+        credential.sub_token_id,
+        job.idempotency_key,
+        job.request_hash,
+        not durable,
+        credential.on_exhausted == OnExhausted.WAIT,
+        weight_of(credential),
+        row_of(job),
+        _deadline(job),
+        job.created_at,
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMIT, arguments)
+        answer: _Answer = cursor.fetchone()
+        return answer
+
+
+def _admit_together(key: tuple[uuid.UUID, int, dt.datetime], calls: Sequence[_Call]) -> list[_Answer]:
+    if len(calls) == 1:
+        return [_admit_alone(*calls[0], durable=False)]
+    asked = [
+        {
+            "account": credential.account_id,
+            "sub_token": credential.sub_token_id,
+            "key": job.idempotency_key,
+            "request_hash": job.request_hash,
+            "may_wait": credential.on_exhausted == OnExhausted.WAIT,
+            "weight": weight_of(credential),
+            "job": orjson.Fragment(row_of(job)),
+            "deadline": _deadline(job),
+            "now": job.created_at,
+        }
+        for credential, job in calls
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMIT_TOGETHER, [key[0], orjson.dumps(asked).decode()])
+        return cursor.fetchall()
+
+
+_combiner = Combiner(_admit_together, most=_MOST_TOGETHER)
+
+
+def _deadline(job: Job) -> dt.datetime:
+    return job.created_at + dt.timedelta(seconds=settings.JOB_LIFE_SECONDS)
 
 
 def weight_of(credential: Credential) -> float:

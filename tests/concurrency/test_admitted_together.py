@@ -1,0 +1,250 @@
+"""Calls that are taken in together: to the last thousandth, each once, and without the deadlocks of taking turns."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+import orjson
+import psycopg
+import pytest
+from django.utils import timezone
+
+from billing.models import Hold, SubToken
+from billing.queries.credentials import Credential, credential_for_sub_token
+from detection.models import Job, ModelVersion
+from detection.services import admission
+from tenants.api.problems import Problem
+from tenants.combining import Combiner
+from tenants.identifiers import new_id
+from tenants.scope import organization_scope
+from tests.concurrency.racing import connect, race
+from tests.detection.conftest import version  # noqa: F401 a fixture
+from tests.factories.billing import assert_ledger_clean, balance_of
+from tests.factories.jobs import PARAMETERS, make_spender
+from tests.factories.limits import assert_limits_clean, make_limits, used
+
+pytestmark = [pytest.mark.concurrency, pytest.mark.slow]
+PRICE = 101
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls went together, turn by turn; two combiners stand for two web processes."""
+    sizes: list[int] = []
+
+    def counted(key: object, calls: Sequence[tuple[Credential, Job]]) -> list[object]:
+        sizes.append(len(calls))
+        return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
+
+    combiners = [Combiner(counted, most=8) for _ in range(2)]
+    monkeypatch.setattr(
+        admission, "_combiner", lambda key, call: combiners[threading.get_ident() // 4096 % 2](key, call)
+    )
+    return sizes
+
+
+def credential_of(sub_token: SubToken) -> Credential:
+    with organization_scope(sub_token.organization_id):
+        found = credential_for_sub_token(sub_token.organization_id, sub_token.id)
+    assert found
+    return found
+
+
+def job_of(
+    sub_token: SubToken,
+    version: ModelVersion,  # noqa: F811 the fixture's name
+    key: str | None = None,
+    now: datetime | None = None,
+) -> Job:
+    return Job(
+        id=new_id(), created_at=now or timezone.now(), organization_id=sub_token.organization_id,
+        sub_token_id=sub_token.id, model_version_id=version.id, task="detect", img_size=640, parameters=PARAMETERS,
+        price_mtok=PRICE, price_book=1, request_hash="", input_sha256="",
+        image_width=64, image_height=48, idempotency_key=key,
+    )  # fmt: skip
+
+
+def ask(credential: Credential, job: Job) -> str:
+    try:
+        return "replayed" if admission.admit(credential, job).replayed else "admitted"
+    except Problem as problem:
+        return str(problem.code)
+
+
+def test_one_account_to_its_last_thousandth(
+    committed_db: None,
+    version: ModelVersion,  # noqa: F811 the fixture
+    turns: list[int],
+) -> None:
+    spender = make_spender(10_007)
+    credential = credential_of(spender)
+
+    def client() -> tuple[str, ...]:
+        return tuple(ask(credential, job_of(spender, version)) for _ in range(6))
+
+    counted = Counter(outcome for outcomes in race([client] * 24).elements() for outcome in outcomes)
+    assert counted == {"admitted": 99, "insufficient_tokens": 24 * 6 - 99}
+    left = balance_of(spender.account)
+    assert (left.available_mtok, left.held_mtok) == (10_007 - 99 * PRICE, 99 * PRICE)
+    assert jobs_and_holds(spender) == (99, 99)
+    assert max(turns) > 1, "some did go together"
+    assert sum(turns) == 24 * 6, "and nobody was tried twice"
+    assert_ledger_clean()
+
+
+def jobs_and_holds(spender: SubToken) -> tuple[int, int]:
+    with organization_scope(spender.organization_id):
+        return Job.objects.count(), Hold.objects.count()
+
+
+def test_many_accounts_with_limits_and_keys(
+    committed_db: None,
+    version: ModelVersion,  # noqa: F811 the fixture
+    turns: list[int],
+) -> None:
+    """Everybody spends through every sub-token in an order of their own; keys come twice, in other threads."""
+    first = make_spender(30_000)
+    spenders = [first, *(make_spender(30_000, beside=first) for _ in range(3))]
+    credentials = [credential_of(spender) for spender in spenders]
+    wallet, now = first.account.parent, timezone.now()
+    assert wallet
+    make_limits(wallet, now=now, hour=99 * PRICE + 5, total=10**6)
+    make_limits(first.account, now=now, day=10 * PRICE)
+
+    def client(number: int) -> tuple[str, ...]:
+        outcomes = []
+        for turn in range(8):
+            at = (number * 3 + turn) % 4
+            key = f"pair-{number // 2}-{turn}-{at}" if turn % 2 else None
+            outcomes.append(ask(credentials[at], job_of(spenders[at], version, key, now)))
+        return tuple(outcomes)
+
+    counted = Counter(
+        outcome for outcomes in race(partial(client, n) for n in range(24)).elements() for outcome in outcomes
+    )
+    assert counted["admitted"] == 99
+    assert used(wallet, now=now)["hour"] == 99 * PRICE
+    assert used(first.account, now=now)["day"] <= 10 * PRICE
+    assert jobs_and_holds(first) == (99, 99)
+    assert set(counted) <= {"admitted", "replayed", "hourly_limit_exceeded", "quota_exceeded"}
+    assert max(turns) > 1
+    assert sum(turns) == 24 * 8, "no batch failed, so nobody was tried again"
+    assert_limits_clean()
+    assert_ledger_clean()
+
+
+def test_a_batch_with_one_that_cannot_be_takes_the_others(
+    committed_db: None,
+    version: ModelVersion,  # noqa: F811 the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A row that the database refuses undoes its batch; the others are then taken in, once, and it alone fails."""
+    spender = make_spender(10_000)
+    credential = credential_of(spender)
+    jobs = [job_of(spender, version) for _ in range(5)]
+    jobs[2].task = "x" * 300
+    gathered, tried = threading.Barrier(5), []
+
+    def together(key: tuple[object, ...], calls: Sequence[tuple[Credential, Job]]) -> list[object]:
+        tried.append(len(calls))
+        if len(tried) == 1:
+            gathered.wait(timeout=20)
+            while len(admission._combiner._gathered[key]) < 4:  # type: ignore[index]
+                threading.Event().wait(0.001)
+        return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
+
+    monkeypatch.setattr(admission, "_combiner", Combiner(together, most=8))
+
+    def client(job: Job) -> str:
+        if job is not jobs[0]:
+            gathered.wait(timeout=20)
+        try:
+            return ask(credential, job)
+        except Exception as error:
+            return type(error).__name__
+
+    assert race(partial(client, job) for job in jobs) == {"admitted": 4, "DataError": 1}
+    assert tried[:2] == [1, 4]
+    assert sorted(tried[2:]) == [1, 1, 1, 1]
+    assert jobs_and_holds(spender) == (4, 4)
+    assert balance_of(spender.account).held_mtok == 4 * PRICE
+    assert_ledger_clean()
+
+
+def test_a_lost_answer_is_found_again(
+    committed_db: None,
+    version: ModelVersion,  # noqa: F811 the fixture
+) -> None:
+    """The batch was committed, and the word of it lost: asking again takes nothing twice and says the same."""
+    spender = make_spender(10_000)
+    job = job_of(spender, version)
+    assert ask(credential_of(spender), job) == "admitted"
+    assert ask(credential_of(spender), job) == "admitted"
+    assert jobs_and_holds(spender) == (1, 1)
+    assert balance_of(spender.account).held_mtok == PRICE
+
+
+def send(connection: psycopg.Connection, pairs: Sequence[tuple[Credential, Job]]) -> list[str]:
+    calls = orjson.dumps(
+        [
+            {
+                "account": credential.account_id, "sub_token": credential.sub_token_id, "key": None, "request_hash": "",
+                "may_wait": False, "weight": 1.0, "job": orjson.Fragment(admission.row_of(job)),
+                "deadline": job.created_at, "now": job.created_at,
+            }
+            for credential, job in pairs
+        ]
+    ).decode()  # fmt: skip
+    organization = str(pairs[0][0].organization_id)
+    sql = "SELECT outcome FROM detection_admit_together(%s, %s)"
+    return [outcome for (outcome,) in connection.execute(sql, [organization, calls]).fetchall()]
+
+
+def test_together_has_no_order_to_get_wrong(committed_db: None, version: ModelVersion) -> None:  # noqa: F811 the fixture
+    one = make_spender()
+    two = make_spender(beside=one)
+
+    def client(order: Sequence[SubToken]) -> None:
+        with connect() as connection:
+            for _ in range(20):
+                pairs = [(credential_of(spender), job_of(spender, version)) for spender in order]
+                assert send(connection, pairs) == ["admitted", "admitted"]
+
+    race([partial(client, (one, two)), partial(client, (two, one))])
+    assert jobs_and_holds(one) == (80, 80)
+    assert_ledger_clean()
+
+
+def test_one_after_the_other_would_deadlock(committed_db: None, version: ModelVersion) -> None:  # noqa: F811 the fixture
+    """The negative control: the same calls in one transaction, but each takes its locks when its turn comes."""
+    one = make_spender()
+    two = make_spender(beside=one)
+    first_is_in = threading.Event()
+
+    def client(order: Sequence[SubToken], *, first: bool) -> str:
+        pairs = [(credential_of(spender), job_of(spender, version)) for spender in order]
+        with connect() as connection, connect(owner=True) as watch, suppress(psycopg.errors.DeadlockDetected):
+            if not first:
+                assert first_is_in.wait(timeout=20)
+            with connection.transaction():
+                for pair in pairs:
+                    send(connection, [pair])
+                    if first and not first_is_in.is_set():
+                        first_is_in.set()
+                        while not watch.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]:
+                            time.sleep(0.01)
+            return "admitted"
+        return "deadlock"
+
+    assert race([partial(client, (one, two), first=True), partial(client, (two, one), first=False)]) == {
+        "admitted": 1,
+        "deadlock": 1,
+    }
+    assert jobs_and_holds(one) == (2, 2)
+    assert_ledger_clean()
