@@ -64,7 +64,7 @@ def admit(credential: Credential, job: Job) -> Admission:
         raise RuntimeError("A job admitted inside a transaction would be unseen by the worker that it waits for.")
     outcome, available_mtok, job_id, refused = _take_in(credential, job)
     if outcome in ("admitted", "replay"):
-        return Admission(job_id, available_mtok, replayed=outcome == "replay")
+        return Admission(job_id or job.id, available_mtok, replayed=outcome == "replay")
     if outcome == HoldOutcome.DUPLICATE:
         # A hold goes by its job's id: this very job was taken in, and the answer that said so was lost on the way.
         return Admission(job.id, available_mtok)
