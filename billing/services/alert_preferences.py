@@ -162,7 +162,8 @@ def unmute(*, member: Membership, mute_id: uuid.UUID, actor: Actor, now: datetim
 
 def time_zones() -> Iterable[str]:
     """Return the names of the time zones that this machine knows."""
-    return sorted(zoneinfo.available_timezones())
+    # What stands for the server's own zone, or for none, is no choice for a person.
+    return sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 
 
 def _subscribe(member: Membership, wanted: Mapping[str, Mapping[str, bool]], now: datetime) -> None:

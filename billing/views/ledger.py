@@ -22,6 +22,7 @@ from tenants.named import NamedRowField
 from tenants.queries.actors import actor_names
 from tenants.views.access import ConsoleRequest, console_page
 from tenants.views.downloads import csv_response
+from tenants.wording import listed
 
 PAGE = 25
 
@@ -69,7 +70,7 @@ def movement(transfer: Transfer, names: dict[str, str]) -> Movement:
     taken = dict.fromkeys(str(entry.account) for entry in entries if entry.amount_mtok < 0)
     given = dict.fromkeys(str(entry.account) for entry in entries if entry.amount_mtok > 0)
     mtok = sum(entry.amount_mtok for entry in entries if entry.amount_mtok > 0)
-    return Movement(transfer, mtok, ", ".join(taken), ", ".join(given), entries, _actor(transfer.actor, names))
+    return Movement(transfer, mtok, listed(taken), listed(given), entries, _actor(transfer.actor, names))
 
 
 def _actor(actor: str, names: dict[str, str]) -> str:

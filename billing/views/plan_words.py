@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from billing.models import Plan
+from tenants.wording import listed
 
 MONTHLY = gettext_lazy("Tokens per month")
 HOURLY = gettext_lazy("Tokens per hour")
@@ -30,16 +31,23 @@ class PlanLine:
     value: str
 
 
+def _monthly(plan: Plan) -> str:
+    if plan.monthly_mtok:
+        return token_words(plan.monthly_mtok)
+    # The plan that everybody begins with gives none; one that is not sold here gives what was agreed on.
+    return _("none") if plan.initial or plan.prices.exists() else _("By agreement")
+
+
 def plan_lines(plan: Plan) -> list[PlanLine]:
     """Return everything that a plan gives and allows, in the order in which plans are compared."""
     return [
-        PlanLine(MONTHLY, token_words(plan.monthly_mtok) if plan.monthly_mtok else _("none")),
+        PlanLine(MONTHLY, _monthly(plan)),
         PlanLine(HOURLY, token_words(plan.tokens_per_hour_mtok)),
         PlanLine(RATE, number_words(plan.requests_per_second)),
         PlanLine(CALLS, number_words(plan.concurrency)),
         PlanLine(WEIGHT, f"× {plan.weight}"),
         PlanLine(LIFE, _("%(days)d days") % {"days": plan.sub_token_days}),
-        PlanLine(MODELS, ", ".join(plan.models) if plan.models else _("all")),
+        PlanLine(MODELS, listed(plan.models) if plan.models else _("all")),
     ]
 
 

@@ -18,8 +18,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.alert_words import Words, words
+from billing.enums import AlertRule
 from billing.money import money_text
 from tenants.models import Role
+from tenants.views.audit_targets import target_words
+from tenants.wording import MAILS, listed
 
 register = template.Library()
 
@@ -193,6 +196,40 @@ def chart(name: str, spec: dict[str, Any]) -> dict[str, Any]:
         (label, *(series["values"][index] for series in spec["series"])) for index, label in enumerate(spec["labels"])
     ]
     return {"id": name, "data_id": f"{name}-data", "chart": spec, "rows": rows}
+
+
+register.filter("listed", listed)
+register.filter("target_words", target_words)
+
+
+@register.filter
+def mail_words(kind: str) -> str:
+    """Return what people call a kind of mail; one that has no word as it is stored."""
+    return str(MAILS.get(kind, kind))
+
+
+@register.filter
+def alert_rules(stored: list[str]) -> list[str]:
+    """Return what people call the rules of alerts."""
+    return [str(AlertRule(rule).label) for rule in stored]
+
+
+# How Stripe and the ledger can differ about a payment (billing/services/reconciliation.py).
+DIFFERENCES = {
+    "credited_late": gettext_lazy("Paid, and credited only now"),
+    "paid_for_nothing": gettext_lazy("Paid at Stripe, unknown here"),
+    "not_credited": gettext_lazy("Paid at Stripe, not credited here"),
+    "amount_differs": gettext_lazy("The amounts differ"),
+    "grant_differs": gettext_lazy("The grant differs from the payment"),
+    "credited_unpaid": gettext_lazy("Credited here, not paid at Stripe"),
+    "granted_without_payment": gettext_lazy("Granted without a payment"),
+}
+
+
+@register.filter
+def difference_words(kind: str) -> str:
+    """Return how Stripe and the ledger differ; a kind that has no word as it is stored."""
+    return str(DIFFERENCES.get(kind, kind))
 
 
 @register.filter

@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import AuditEvent, Role, WhenUncounted
+from tenants.wording import MAILS, listed
 
 ACTIONS: dict[str, Promise] = {
     "organization.created": _("Opened the organization"),
@@ -253,6 +254,19 @@ VALUES: dict[str, dict[Any, Promise]] = {
         "capped": _("Drawn from its parent, up to a quota"),
     },
     "role": dict(Role.choices),
+    "kind": {
+        **MAILS,
+        "signed": _("Signed JSON"),
+        "slack": _("Slack-compatible"),
+        "topup": _("Top-up"),
+        "auto_topup": _("Auto top-up"),
+        "plan": _("Plan"),
+        "boost": _("Boost"),
+        "grant": _("Grant"),
+        "allocation": _("Allocation"),
+        "reclaim": _("Reclaim"),
+        "move": _("Move sideways"),
+    },
     "rule": ALERTS,
     "source": {
         "trial": _("Free trial"),
@@ -317,9 +331,9 @@ def changes(event: AuditEvent) -> list[Change]:
 
 def _value(name: str, value: Any) -> Any:
     if name == "changes" and isinstance(value, dict):
-        return ", ".join(f"{part}: {_signed(mtok)}" for part, mtok in value.items())
+        return listed(f"{part}: {_signed(mtok)}" for part, mtok in value.items())
     if name in LISTS_OF_ALERTS and isinstance(value, list):
-        return ", ".join(_alert(part) for part in value)
+        return listed(_alert(part) for part in value)
     words = VALUES.get(name, {})
     return str(words[value]) if isinstance(value, str | bool) and value in words else _plain(value)
 
@@ -338,9 +352,9 @@ def _alert(stored: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_plain(part)}" for name, part in value.items())
+        return listed(f"{name}: {_plain(part)}" for name, part in value.items())
     if isinstance(value, list):
-        return ", ".join(str(_plain(part)) for part in value)
+        return listed(_plain(part) for part in value)
     return _moment(value) or value if isinstance(value, str) else value
 
 

@@ -1,13 +1,25 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.template import engines
 from django.utils import translation
 
 from billing.enums import AlertRule
 from portal.templatetags.tokensight import alert_on_page, local_time, milliseconds, token_number, tokens
 from tenants.models.outbox import MailStatus
+from tenants.wording import MAILS, listed
+
+ROOT = Path(settings.BASE_DIR)
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -67,3 +79,14 @@ def test_chinese_sentences_stand_without_a_space_between_them() -> None:
 def test_a_sent_mail_is_called_sent_and_not_by_when() -> None:
     with translation.override("zh-hans"):
         assert str(MailStatus.SENT.label) == "已发送"
+
+
+def test_every_mail_has_a_name_for_people() -> None:
+    templates = {path.name.removesuffix(".subject.txt") for path in (ROOT / "templates/mail").glob("*.subject.txt")}
+    assert templates == MAILS.keys()
+
+
+def test_things_are_listed_as_the_language_lists_them() -> None:
+    assert listed(["detect", 2]) == "detect, 2"
+    with translation.override("zh-hans"):
+        assert listed(["甲", "乙"]) == "甲、乙"
