@@ -8,10 +8,13 @@ from portal.views.mail import mail_detail, mail_html, mail_list
 from portal.views.organizations import organization_new
 from portal.views.overview import overview
 from portal.views.pricing import pricing
+from portal.views.reference import reference, reference_chapter
 
 urlpatterns = [
     path("", landing, name="landing"),
     path("pricing/", pricing, name="pricing"),
+    path("api/", reference, name="api_reference"),
+    path("api/<slug:chapter>/", reference_chapter, name="api_chapter"),
     path("o/<slug:slug>/", overview, name="overview"),
     path("o/<slug:slug>/closing/", closing.closing, name="closing"),
     path("o/<slug:slug>/closing/request/", closing.closing_request, name="closing_request"),

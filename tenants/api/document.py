@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -18,6 +20,13 @@ def openapi_document(request: HttpRequest) -> HttpResponse:
     response["Cache-Control"] = "public, max-age=300"
     response["Access-Control-Allow-Origin"] = "*"
     return response
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """Return the document as its readers get it; it is not to be changed."""
+    read: dict[str, Any] = json.loads(_document())
+    return read
 
 
 @lru_cache(maxsize=1)
