@@ -11,6 +11,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 PORT ?= 8000
 TOKENSIGHT_DATA_DIR ?= .data
 export PORT TOKENSIGHT_DATA_DIR
+# Python that may not keep what it compiled compiles the product anew for each process, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the commands

@@ -1,13 +1,14 @@
 """Emptying the database after a test that committed.
 
-The restricted role may not truncate, and the append-only tables refuse it to everybody, so the owner does it with
-triggers off, and puts back the rows that the migrations had made.
+The restricted role may not delete everything, and the append-only tables refuse it to everybody, so the owner does it
+with triggers off, and puts back the rows that the migrations had made.
 """
 
 from __future__ import annotations
 
 import psycopg
 from django.db import connections
+from psycopg import sql
 
 # What the migrations had put into the tables, one copy each.
 SEEDS = "migrated_rows"
@@ -19,17 +20,28 @@ def _owner() -> psycopg.Connection:
 
 
 def _tables(connection: psycopg.Connection, schema: str) -> list[str]:
-    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
+    """Return the tables that hold rows themselves: of a partitioned one its partitions."""
+    query = "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' ORDER BY relname"
     return [table for (table,) in connection.execute(query, [schema])]
+
+
+def _with_rows(connection: psycopg.Connection) -> list[str]:
+    tables = _tables(connection, "public")
+    exists = (sql.SQL("EXISTS (TABLE {})").format(sql.Identifier("public", table)) for table in tables)
+    (filled,) = connection.execute(sql.SQL("SELECT ARRAY[{}]").format(sql.SQL(", ").join(exists)))
+    return [table for table, has_rows in zip(tables, filled[0], strict=True) if has_rows]
+
+
+def _name(table: str) -> dict[str, sql.Identifier]:
+    return {"table": sql.Identifier("public", table), "copy": sql.Identifier(SEEDS, table)}
 
 
 def remember_migrated_rows() -> None:
     """Copy every table that the migrations left rows in; call it once, right after migrating."""
     with _owner() as connection:
         connection.execute(f"CREATE SCHEMA {SEEDS}")
-        for table in _tables(connection, "public"):
-            if connection.execute(f'SELECT EXISTS (TABLE public."{table}")').fetchone() == (True,):
-                connection.execute(f'CREATE TABLE {SEEDS}."{table}" AS TABLE public."{table}"')
+        for table in _with_rows(connection):
+            connection.execute(sql.SQL("CREATE TABLE {copy} AS TABLE {table}").format(**_name(table)))
 
 
 def restore_migrated_rows() -> None:
@@ -38,8 +50,11 @@ def restore_migrated_rows() -> None:
         connection.execute("SET session_replication_role = replica")
         # A connection that a test left in its transaction is told of here, instead of a test run that hangs.
         connection.execute("SET lock_timeout = '20s'")
-        tables = ", ".join(f'public."{table}"' for table in _tables(connection, "public"))
         with connection.transaction():
-            connection.execute(f"TRUNCATE {tables}")
+            every = sql.SQL(", ").join(sql.Identifier("public", table) for table in _tables(connection, "public"))
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(every))
+            # Few tables have any: to truncate them all would make hundreds of files anew each time.
+            for table in _with_rows(connection):
+                connection.execute(sql.SQL("DELETE FROM {table}").format(**_name(table)))
             for table in _tables(connection, SEEDS):
-                connection.execute(f'INSERT INTO public."{table}" SELECT * FROM {SEEDS}."{table}"')
+                connection.execute(sql.SQL("INSERT INTO {table} TABLE {copy}").format(**_name(table)))
