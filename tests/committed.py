@@ -20,8 +20,11 @@ def _owner() -> psycopg.Connection:
 
 
 def _tables(connection: psycopg.Connection, schema: str) -> list[str]:
-    """Return the tables that hold rows themselves: of a partitioned one its partitions."""
-    query = "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' ORDER BY relname"
+    """Return the tables of a schema; partitions, which may be in another one, are reached through theirs."""
+    query = """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname
+    """
     return [table for (table,) in connection.execute(query, [schema])]
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
-import psycopg
 import pytest
 import redis
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker
 
 from billing.queries.credentials import forget_credentials
 from billing.services.redis import resume
 from tenants.models import Organization, Role, User
 from tests.committed import remember_migrated_rows, restore_migrated_rows
 from tests.factories.tenants import make_membership, make_organization, make_user
+from tests.migrated import drop_database, dump_to, make_database
 
 pytest_plugins = ["tests.scheduling", "tests.stripe_standin"]
 
@@ -33,25 +34,28 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker: pytest.FixtureRequest, worker_id: str) -> Iterator[None]:
-    """Create and migrate the test database as the owner, then let the restricted role connect to it."""
+def django_db_setup(django_db_blocker: DjangoDbBlocker, worker_id: str) -> Iterator[None]:
+    """Make this worker's database as the owner, then let the restricted role connect to it."""
     owner, default = connections["owner"], connections["default"]
     name = f"test_tokensight_{worker_id}"
     with django_db_blocker.unblock():
-        owner.settings_dict["TEST"]["NAME"] = name
-        # The migrations also make roles, which all databases of a server share: two workers at once would collide.
-        with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as turn:
-            turn.execute("SELECT pg_advisory_lock(hashtext('tests migrate'))")
-            owner.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        make_database(name)
         default.close()
-        default.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
+        for connection in (owner, default):
+            connection.settings_dict["NAME"] = settings.DATABASES[connection.alias]["NAME"] = name
         remember_migrated_rows()
         yield
         default.close()
-        # A thread that outlived its test must not keep the database from being dropped.
-        with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as last:
-            last.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        owner.creation.destroy_test_db("postgres", verbosity=0)
+        owner.close()
+        drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_dump(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with what the migrations make, for products with a server of their own."""
+    path = tmp_path_factory.mktemp("migrated") / "dump.sql"
+    dump_to(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import django
-from django.core.management import call_command
 from django.db import connections
 
 from tests.chaos.callers import Callers
@@ -36,7 +35,7 @@ def main() -> int:
     stack = Stack()
     try:
         django.setup()
-        call_command("migrate", database="owner", verbosity=0, interactive=False)
+        stack.migrate()
         people = prepare(stack.directory)
         connections.close_all()  # the storm would only break them
         stack.start()

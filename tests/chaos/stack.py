@@ -16,11 +16,13 @@ from pathlib import Path
 
 import psutil
 import psycopg
+from django.core.management import call_command
 
 from benchmarks.stack import free_port
 from portal import processes
 from portal.embedded import EmbeddedPostgres, EmbeddedRedis
 from portal.local.database import embedded_database
+from tests.migrated import DUMP, restore
 
 # What may be killed. Of web also one of its processes alone, of PostgreSQL also the process of one connection.
 VICTIMS = ("web", "web process", "worker", "scheduler", "postgres", "postgres connection", "redis")
@@ -71,6 +73,12 @@ class Stack:
                           "--beat", "--schedule", str(self.directory / "beat")),
         }  # fmt: skip
         self._running: dict[str, processes.subprocess.Popen[bytes]] = {}
+
+    def migrate(self) -> None:
+        """Bring the database up to date, from a dump where there is one; Django must be set up."""
+        if dump := os.environ.get(DUMP):
+            restore(Path(dump), self.owner_url)
+        call_command("migrate", database="owner", verbosity=0, interactive=False)
 
     def start(self) -> None:
         """Start what serves; the database must have been migrated by now."""

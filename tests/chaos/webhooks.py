@@ -19,7 +19,6 @@ from typing import Any
 
 import django
 import httpx
-from django.core.management import call_command
 from django.db import connections
 
 from tests.chaos.stack import VICTIMS, Stack
@@ -103,7 +102,7 @@ def main() -> int:
     )
     try:
         django.setup()
-        call_command("migrate", database="owner", verbosity=0, interactive=False)
+        stack.migrate()
         from tests.chaos import payments
 
         wanted = -(-options.deliveries // options.times // EVENTS_OF_A_PAYMENT)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.migrated import fill_data_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 240
 # Where the tests' own servers are; the stack brings its own.
@@ -37,8 +39,11 @@ class Stack:
 
 
 @contextmanager
-def running_stack() -> Iterator[Stack]:
-    """Start everything, wait until the sample job went through, and stop it without a trace."""
+def running_stack(migrated_dump: Path | None = None) -> Iterator[Stack]:
+    """Start everything, wait until the sample job went through, and stop it without a trace.
+
+    With a dump of a migrated database its server has that already.
+    """
     catalogue = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django"
     compiling = [sys.executable, "-m", "babel.messages.frontend", "--quiet", "compile"]
     subprocess.run([*compiling, "-i", f"{catalogue}.po", "-o", f"{catalogue}.mo"], check=True)
@@ -46,6 +51,8 @@ def running_stack() -> Iterator[Stack]:
     log = directory / "log"
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     env |= {"TOKENSIGHT_DATA_DIR": str(directory / "data"), "PORT": str(_free_port())}
+    if migrated_dump:
+        fill_data_folder(directory / "data", migrated_dump)
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "portal.local"], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT
