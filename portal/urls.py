@@ -5,6 +5,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from portal import health, metrics
 from tenants.api.document import openapi_document
 
+handler500 = "portal.views.trouble.server_error"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.core.exceptions import PermissionDenied
+from django.db import Error as DatabaseError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from tenants.api.problems import Problem
+from tenants.outages import RETRY_SECONDS, is_outage
+
+log = structlog.get_logger(__name__)
+
+AWAY = (
+    "The database does not answer just now. Try again in a few seconds, with the same Idempotency-Key if there was "
+    "one: what was done already is not done again."
+)
 
 
 def problem_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -49,4 +59,7 @@ def _as_problem(error: Exception) -> Problem | None:
             return Problem("not_acceptable", str(error.detail))
         case exceptions.UnsupportedMediaType():
             return Problem("unsupported_media_type", str(error.detail))
+        case DatabaseError() if is_outage(error):
+            log.error("database_away", error=str(error).strip())
+            return Problem("service_unavailable", AWAY, headers={"Retry-After": str(RETRY_SECONDS)})
     return None

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import resolve
 from django.utils import translation
 
+from tenants.api.handler import AWAY
 from tenants.api.problems import Problem
 from tenants.api.unread import discard_body
 from tenants.identifiers import new_id
@@ -27,10 +28,12 @@ CODE_OF_STATUS = {
     405: "method_not_allowed",
     413: "payload_too_large",
     422: "validation_error",
+    503: "service_unavailable",
 }
 DETAIL_OF_CODE = {
     "not_found": "There is nothing at this address.",
     "validation_error": "The query holds a null character, which no text may hold.",
+    "service_unavailable": AWAY,
     "internal_error": "Something went wrong on our side. Tell us the request_id.",
 }
 

@@ -45,6 +45,7 @@ STATUS_OF_CODE = {
     "model_not_installed": 503,
     "model_loading": 503,
     "no_capacity": 503,
+    "service_unavailable": 503,
 }
 
 

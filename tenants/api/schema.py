@@ -39,7 +39,8 @@ _MEANING = {
     500: "`internal_error`: our fault, nothing is charged.",
     502: "`gateway_refused`: the payment service refused what it was asked; nothing was charged.",
     503: "`model_not_installed`, `model_loading`, `no_capacity`: nothing is charged. `gateway_away`: the payments "
-    "service does not answer, try again. `payments_unavailable`: buying is not set up.",
+    "service does not answer, try again. `payments_unavailable`: buying is not set up. `service_unavailable` (with "
+    "Retry-After): the database does not answer just now.",
 }
 
 
