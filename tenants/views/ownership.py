@@ -40,6 +40,7 @@ class HandOverForm(forms.Form):
         others = Membership.objects.select_related("user").exclude(role=Role.OWNER).order_by("user__email")
         others = others.exclude(user__password__startswith=UNUSABLE_PASSWORD_PREFIX)
         self.fields["member"].queryset = others  # type: ignore[attr-defined]
+        self.somebody = others.exists()
 
 
 @console_page("organization.own")
@@ -65,8 +66,7 @@ def ownership(request: ConsoleRequest) -> HttpResponse:
         except TenantsError as error:
             messages.error(request, str(error))
             return redirect("ownership", request.organization.slug)
-    offer, somebody = open_offer(now), form.fields["member"].queryset.exists()
-    return render(request, "tenants/ownership.html", {"form": form, "offer": offer, "somebody": somebody})
+    return render(request, "tenants/ownership.html", {"form": form, "offer": open_offer(now)})
 
 
 @console_page("organization.view")

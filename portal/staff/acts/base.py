@@ -72,7 +72,7 @@ class Act(ABC):
         What is refused may be sent again; so may what broke off, unless the process died in the middle of it.
         """
         key, route = str(form.cleaned_data["key"]), f"staff {type(self).__name__} {self.target_id}"
-        claim = {"organization_id": self.organization.id, "key": key, "route": route}
+        claim: dict[str, Any] = {"organization_id": self.organization.id, "key": key, "route": route}
         if self.one_transaction:
             with organization_scope(self.organization.id):
                 return self.do(form, doing) if first_time(**claim, now=doing.now) else None
