@@ -13,6 +13,7 @@ from functools import partial
 import orjson
 import psycopg
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from billing.models import Hold, SubToken
@@ -40,6 +41,7 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(key: object, calls: Sequence[tuple[Credential, Job]]) -> list[object]:
         sizes.append(len(calls))
+        assert len({credential.organization_id for credential, _job in calls}) == 1, "tenants never go together"
         return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
 
     combiners = [Combiner(counted, most=8) for _ in range(2)]
@@ -156,7 +158,7 @@ def test_a_batch_with_one_that_cannot_be_takes_the_others(
         if len(tried) == 1:
             gathered.wait(timeout=20)
             while len(admission._combiner._gathered[key]) < 4:  # type: ignore[index]
-                threading.Event().wait(0.001)
+                time.sleep(0.001)
         return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
 
     monkeypatch.setattr(admission, "_combiner", Combiner(together, most=8))
@@ -177,20 +179,73 @@ def test_a_batch_with_one_that_cannot_be_takes_the_others(
     assert_ledger_clean()
 
 
-def test_a_lost_answer_is_found_again(
+def test_two_organizations_never_go_together(
     committed_db: None,
     version: ModelVersion,  # noqa: F811 the fixture
+    turns: list[int],
 ) -> None:
-    """The batch was committed, and the word of it lost: asking again takes nothing twice and says the same."""
+    spenders = [make_spender(10_000), make_spender(10_000)]
+    credentials = [credential_of(spender) for spender in spenders]
+
+    def client(number: int) -> tuple[str, ...]:
+        at = number % 2
+        return tuple(ask(credentials[at], job_of(spenders[at], version)) for _ in range(4))
+
+    counted = Counter(outcome for each in race(partial(client, n) for n in range(16)).elements() for outcome in each)
+    assert counted == {"admitted": 64}
+    assert [jobs_and_holds(spender) for spender in spenders] == [(32, 32), (32, 32)]
+    assert max(turns) > 1
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_connection_that_breaks_in_the_middle_takes_nothing_twice(
+    committed_db: None,
+    version: ModelVersion,  # noqa: F811 the fixture
+    monkeypatch: pytest.MonkeyPatch,
+    committed: bool,
+) -> None:
+    """Whether the batch was committed and only the word of it lost, or not: each call is then asked for alone."""
     spender = make_spender(10_000)
-    job = job_of(spender, version)
-    assert ask(credential_of(spender), job) == "admitted"
-    assert ask(credential_of(spender), job) == "admitted"
-    assert jobs_and_holds(spender) == (1, 1)
-    assert balance_of(spender.account).held_mtok == PRICE
+    credential = credential_of(spender)
+    gathered, tried = threading.Barrier(5), []
+
+    def together(key: tuple[object, ...], calls: Sequence[tuple[Credential, Job]]) -> list[object]:
+        tried.append(len(calls))
+        if len(tried) == 1:
+            gathered.wait(timeout=20)
+            while len(admission._combiner._gathered[key]) < 4:  # type: ignore[index]
+                time.sleep(0.001)
+        elif len(calls) > 1:
+            if committed:
+                admission._admit_together(key, calls)  # type: ignore[arg-type]
+            with connect(owner=True) as owner:
+                owner.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+            if committed:
+                raise OperationalError("the connection is lost")
+        return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
+
+    monkeypatch.setattr(admission, "_combiner", Combiner(together, most=8))
+
+    def client(number: int) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        if number:
+            gathered.wait(timeout=20)
+        try:
+            return ask(credential, job_of(spender, version))
+        except OperationalError:
+            return "away"
+
+    # Who led has no connection any more; its caller is told so, and asks again.
+    assert race(partial(client, number) for number in range(5)) == {"admitted": 4, "away": 1}
+    assert tried[:2] == [1, 4]
+    kept = 5 if committed else 4
+    assert jobs_and_holds(spender) == (kept, kept)
+    assert balance_of(spender.account).held_mtok == kept * PRICE
+    assert_ledger_clean()
 
 
-def send(connection: psycopg.Connection, pairs: Sequence[tuple[Credential, Job]]) -> list[str]:
+def send(own: psycopg.Connection, pairs: Sequence[tuple[Credential, Job]]) -> list[str]:
     calls = orjson.dumps(
         [
             {
@@ -203,7 +258,7 @@ def send(connection: psycopg.Connection, pairs: Sequence[tuple[Credential, Job]]
     ).decode()  # fmt: skip
     organization = str(pairs[0][0].organization_id)
     sql = "SELECT outcome FROM detection_admit_together(%s, %s)"
-    return [outcome for (outcome,) in connection.execute(sql, [organization, calls]).fetchall()]
+    return [outcome for (outcome,) in own.execute(sql, [organization, calls]).fetchall()]
 
 
 def test_together_has_no_order_to_get_wrong(committed_db: None, version: ModelVersion) -> None:  # noqa: F811 the fixture
@@ -211,10 +266,10 @@ def test_together_has_no_order_to_get_wrong(committed_db: None, version: ModelVe
     two = make_spender(beside=one)
 
     def client(order: Sequence[SubToken]) -> None:
-        with connect() as connection:
+        with connect() as own:
             for _ in range(20):
                 pairs = [(credential_of(spender), job_of(spender, version)) for spender in order]
-                assert send(connection, pairs) == ["admitted", "admitted"]
+                assert send(own, pairs) == ["admitted", "admitted"]
 
     race([partial(client, (one, two)), partial(client, (two, one))])
     assert jobs_and_holds(one) == (80, 80)
@@ -229,12 +284,12 @@ def test_one_after_the_other_would_deadlock(committed_db: None, version: ModelVe
 
     def client(order: Sequence[SubToken], *, first: bool) -> str:
         pairs = [(credential_of(spender), job_of(spender, version)) for spender in order]
-        with connect() as connection, connect(owner=True) as watch, suppress(psycopg.errors.DeadlockDetected):
+        with connect() as own, connect(owner=True) as watch, suppress(psycopg.errors.DeadlockDetected):
             if not first:
                 assert first_is_in.wait(timeout=20)
-            with connection.transaction():
+            with own.transaction():
                 for pair in pairs:
-                    send(connection, [pair])
+                    send(own, [pair])
                     if first and not first_is_in.is_set():
                         first_is_in.set()
                         while not watch.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]:
