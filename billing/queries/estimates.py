@@ -25,15 +25,29 @@ class Estimate:
         return self.plan_minor + self.more_minor
 
 
-def cheapest(*, month_mtok: int, peak_per_second: Decimal, peak_hour_mtok: int, currency: str) -> Estimate | None:
+@dataclass(frozen=True)
+class OnSale:
+    """What can be bought in a currency: read once, asked often. `tiers`: from how many mtok, minor units a thousand."""
+
+    currency: str
+    plans: list[Plan]
+    tiers: list[tuple[int, int]]
+
+
+def on_sale(currency: str) -> OnSale:
+    """Read what can be bought in a currency now."""
+    tiers = [(tier.from_mtok, tier.minor_per_thousand) for tier in tiers_of(currency)]
+    return OnSale(currency, list(plans_listed()), tiers)
+
+
+def cheapest(*, month_mtok: int, peak_per_second: Decimal, peak_hour_mtok: int, sale: OnSale) -> Estimate | None:
     """Return the cheapest of the plans whose ceilings carry the peak; None where none that is sold does.
 
     `peak_per_second` are requests, `peak_hour_mtok` what they cost in the busiest hour.
     """
-    tiers = [(tier.from_mtok, tier.minor_per_thousand) for tier in tiers_of(currency)]
     found = []
-    for plan in plans_listed():
-        price = next((price.price_minor for price in plan.prices.all() if price.currency == currency), None)
+    for plan in sale.plans:
+        price = next((price.price_minor for price in plan.prices.all() if price.currency == sale.currency), None)
         if price is None and not plan.initial:
             continue
         if plan.requests_per_second is not None and plan.requests_per_second < peak_per_second:
@@ -41,7 +55,7 @@ def cheapest(*, month_mtok: int, peak_per_second: Decimal, peak_hour_mtok: int, 
         if plan.tokens_per_hour_mtok is not None and plan.tokens_per_hour_mtok < peak_hour_mtok:
             continue
         more_mtok = max(0, month_mtok - plan.monthly_mtok)
-        found.append(Estimate(plan, price or 0, more_mtok, _price_of_more(more_mtok, tiers)))
+        found.append(Estimate(plan, price or 0, more_mtok, _price_of_more(more_mtok, sale.tiers)))
     return min(found, key=lambda estimate: estimate.total_minor, default=None)
 
 

@@ -14,6 +14,7 @@ from billing.pricing import NoPriceError, price_mtok
 from billing.queries.price_books import active_price_book
 
 DAYS_IN_A_MONTH = 30
+MOST_IMAGES = 100_000_000
 IMG_SIZES = (320, 480, 640, 800, 960, 1280)
 LETTERS = (
     ("n", _("n · nano")),
@@ -47,7 +48,7 @@ SHOWN = (
 
 class CalculatorForm(forms.Form):
     images_per_day = forms.IntegerField(
-        label=_("Images a day"), min_value=1, max_value=100_000_000, initial=50_000,
+        label=_("Images a day"), min_value=1, max_value=MOST_IMAGES, initial=5_000,
         widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
     )  # fmt: skip
     letter = forms.ChoiceField(label=_("Model size"), choices=LETTERS, initial="n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -16,12 +17,12 @@ from django.views.decorators.http import require_safe
 
 from billing.enums import Currency
 from billing.pricing import NoPriceError, price_mtok
-from billing.queries.estimates import Estimate, cheapest
+from billing.queries.estimates import Estimate, OnSale, cheapest, on_sale
 from billing.queries.packages import packages_on_sale
 from billing.queries.plans import boost_offers
 from billing.queries.price_books import active_price_book
 from billing.views.plan import offered
-from portal.views.landing import DAYS_IN_A_MONTH, CalculatorForm
+from portal.views.landing import DAYS_IN_A_MONTH, MOST_IMAGES, CalculatorForm
 
 SECONDS_IN_A_DAY = 86_400
 # What a rented server is assumed to cost in a month, and an hour of whoever keeps it, in the currency's unit.
@@ -80,28 +81,59 @@ class Comparison:
         """Return how much less a month by the Token costs; below 0, how much more."""
         return None if self.estimate is None else self.own_minor - self.estimate.total_minor
 
+    @property
+    def more_minor(self) -> int:
+        """Return how much more a month by the Token costs, 0 where it does not."""
+        return max(0, -(self.saved_minor or 0))
 
-def compare(
-    *,
-    currency: str,
-    images_per_day: int,
-    letter: str,
-    img_size: int,
-    peak: Decimal,
-    server_price: Decimal,
-    server_speed: Decimal,
-    care_hours: Decimal,
-    care_price: Decimal,
-) -> Comparison:
+
+@dataclass(frozen=True)
+class Assumed:
+    """What the comparison takes for granted of the work and of servers; money in the currency's unit."""
+
+    letter: str
+    img_size: int
+    peak: Decimal
+    server_price: Decimal
+    server_speed: Decimal
+    care_hours: Decimal
+    care_price: Decimal
+
+
+def compare(images_per_day: int, assumed: Assumed, sale: OnSale) -> Comparison:
     """Reckon a month of 30 days by the price book in force. Raises NoPriceError.
 
     Servers are as many as the peak needs, at least one; each needs the same care.
     """
-    image_mtok = price_mtok(active_price_book(), letter=letter, img_size=img_size)
+    image_mtok = price_mtok(active_price_book(), letter=assumed.letter, img_size=assumed.img_size)
+    return _reckon(images_per_day, image_mtok, assumed, sale)
+
+
+def break_even(assumed: Assumed, sale: OnSale) -> int | None:
+    """Return from how many images a day on servers cost less, to two digits; None if the Token is never cheaper.
+
+    Found by halving: with the work the bill of the Token grows faster than that of servers does.
+    """
+    image_mtok = price_mtok(active_price_book(), letter=assumed.letter, img_size=assumed.img_size)
+
+    def is_cheaper(images_per_day: int) -> bool:
+        return (_reckon(images_per_day, image_mtok, assumed, sale).saved_minor or 0) > 0
+
+    low, high = 1, MOST_IMAGES
+    if not is_cheaper(low):
+        return None
+    while high - low > max(1, low // 100):
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_cheaper(middle) else (low, middle)
+    step = 10 ** max(0, len(str(low)) - 2)
+    return low // step * step
+
+
+def _reckon(images_per_day: int, image_mtok: int, assumed: Assumed, sale: OnSale) -> Comparison:
     month_images = images_per_day * DAYS_IN_A_MONTH
-    peak_per_second = Decimal(images_per_day) * peak / SECONDS_IN_A_DAY
-    servers = max(1, int((peak_per_second / server_speed).to_integral_value(ROUND_CEILING)))
-    peak_hour_mtok = int((Decimal(images_per_day) * peak / 24 * image_mtok).to_integral_value(ROUND_CEILING))
+    peak_per_second = Decimal(images_per_day) * assumed.peak / SECONDS_IN_A_DAY
+    servers = max(1, int((peak_per_second / assumed.server_speed).to_integral_value(ROUND_CEILING)))
+    peak_hour_mtok = int((Decimal(images_per_day) * assumed.peak / 24 * image_mtok).to_integral_value(ROUND_CEILING))
     return Comparison(
         image_mtok=image_mtok,
         month_images=month_images,
@@ -111,11 +143,11 @@ def compare(
             month_mtok=image_mtok * month_images,
             peak_per_second=peak_per_second,
             peak_hour_mtok=peak_hour_mtok,
-            currency=currency,
+            sale=sale,
         ),
         servers=servers,
-        servers_minor=_minor(server_price * servers),
-        care_minor=_minor(care_hours * care_price * servers),
+        servers_minor=_minor(assumed.server_price * servers),
+        care_minor=_minor(assumed.care_hours * assumed.care_price * servers),
     )
 
 
@@ -129,11 +161,12 @@ def pricing(request: HttpRequest) -> HttpResponse:
     values = {name: field.initial for name, field in form.fields.items()}
     if sent:
         values = form.cleaned_data if form.is_valid() else {}
-    try:
-        comparison = compare(currency=currency, **_exact(values)) if values else None
-    except NoPriceError:
-        comparison = None
-    context = {"form": form, "comparison": comparison, "currency": currency}
+    comparison = even = None
+    if values:
+        images_per_day, assumed, sale = values.pop("images_per_day"), Assumed(**_exact(values)), on_sale(currency)
+        with suppress(NoPriceError):
+            comparison, even = compare(images_per_day, assumed, sale), break_even(assumed, sale)
+    context = {"form": form, "comparison": comparison, "even": even, "currency": currency}
     if request.headers.get("HX-Request"):
         return render(request, "portal/_comparison.html", context)
     context |= {
@@ -148,8 +181,10 @@ def pricing(request: HttpRequest) -> HttpResponse:
 
 
 def _exact(values: dict[str, Any]) -> dict[str, Any]:
-    kept = ("images_per_day", "img_size")
-    return {name: value if name in kept or isinstance(value, str) else Decimal(value) for name, value in values.items()}
+    return {
+        name: value if name == "img_size" or isinstance(value, str) else Decimal(value)
+        for name, value in values.items()
+    }
 
 
 def _minor(money: Decimal) -> int:

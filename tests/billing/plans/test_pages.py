@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Boost, BoostOffer, Payment
-from billing.queries.estimates import cheapest
+from billing.queries.estimates import cheapest, on_sale
 from billing.services.boosts import end_boost, end_refunded_boosts
-from portal.views.pricing import compare
+from portal.views.pricing import Assumed, break_even, compare
 from tenants.actors import PLATFORM
 from tenants.models import Organization, User
 from tenants.permissions import MANAGEMENT_KEY_SCOPES, Permission
@@ -26,6 +27,7 @@ from tests.factories.plans import put_on
 from tests.stripe_standin import DISPUTED, PAID
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_process")]
+SERVERS = Assumed("s", 640, Decimal(4), Decimal(3500), Decimal(60), Decimal(6), Decimal(150))
 
 
 @pytest.fixture
@@ -260,23 +262,43 @@ class TestPricing:
         assert "positive numbers" in answer
 
     def test_it_reckons_by_the_price_book_the_plans_and_the_tiers(self) -> None:
-        values = {
-            "letter": "s", "img_size": 640, "peak": Decimal(4), "server_price": Decimal(3500),
-            "server_speed": Decimal(60), "care_hours": Decimal(6), "care_price": Decimal(150),
-        }  # fmt: skip
-        small = compare(currency="CNY", images_per_day=300, **values)  # type: ignore[arg-type]
+        sale = on_sale("CNY")
+        small = compare(300, SERVERS, sale)
         assert (small.image_mtok, small.month_mtok) == (1_000, 9_000_000)
         assert (small.servers, small.own_minor) == (1, 3500_00 + 900_00)
         assert small.estimate
         assert small.estimate.plan.key in {"free", "basic"}
-        large = compare(currency="CNY", images_per_day=50_000, **values)  # type: ignore[arg-type]
+        large = compare(50_000, SERVERS, sale)
         assert large.estimate
         assert large.estimate.plan.key == "advanced", "4 x 50,000 images a day are 2.3 per second"
-        huge = compare(currency="CNY", images_per_day=50_000_000, **values)  # type: ignore[arg-type]
+        huge = compare(50_000_000, SERVERS, sale)
         assert huge.estimate is None
         assert huge.servers == 39
 
+    def test_it_says_from_where_on_servers_cost_less(self, client: Client) -> None:
+        sale = on_sale("CNY")
+        even = break_even(SERVERS, sale)
+        assert even
+        assert 1_000 < even < 50_000
+        below, above = compare(even * 95 // 100, SERVERS, sale), compare(even * 115 // 100, SERVERS, sale)
+        assert below.saved_minor
+        assert above.saved_minor
+        assert below.saved_minor > 0 > above.saved_minor
+        assert above.more_minor == -above.saved_minor
+        assert break_even(replace(SERVERS, server_price=Decimal(0), care_price=Decimal(0)), sale) is None
+        page = client.get("/pricing/?currency=CNY").content.decode()
+        assert "The Token costs" in page, "what is typical is cheaper by the Token"
+        sent = {
+            "images_per_day": "50000", "letter": "s", "img_size": "640", "peak": "4", "server_price": "3500",
+            "server_speed": "60", "care_hours": "6", "care_price": "150", "currency": "CNY",
+        }  # fmt: skip
+        answer = client.get("/pricing/", sent, headers={"HX-Request": "true"}).content.decode()
+        assert "rented servers cost" in answer
+        assert f"Up to about {even:,} images a day" in answer
+
     def test_nothing_cheaper_is_overlooked(self) -> None:
-        found = cheapest(month_mtok=10_000_000, peak_per_second=Decimal("0.1"), peak_hour_mtok=1000, currency="CNY")
+        found = cheapest(
+            month_mtok=10_000_000, peak_per_second=Decimal("0.1"), peak_hour_mtok=1000, sale=on_sale("CNY")
+        )
         assert found
         assert found.total_minor <= 99_00
