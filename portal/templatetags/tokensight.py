@@ -28,7 +28,7 @@ register = template.Library()
 
 MTOK = 1000  # mtok in one Token
 SHORT_FROM = 1000 * MTOK
-AFTER_CHINESE = re.compile(r"(?<=[，。；：！？、）])\s+")
+AFTER_CHINESE = re.compile(r"(?<=[，。；：！？、）])((?:</\w+>)*)\s+")
 
 
 @register.filter
@@ -125,7 +125,7 @@ class Sentences(template.Node):
 
     def render(self, context: template.Context) -> SafeString:
         """Return the parts, without white space after what ends a Chinese clause."""
-        return SafeString(AFTER_CHINESE.sub("", self.parts.render(context)))
+        return SafeString(AFTER_CHINESE.sub(r"\1", self.parts.render(context)))
 
 
 @register.tag

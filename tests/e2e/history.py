@@ -10,12 +10,14 @@ import json
 import random
 import sys
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from django.core.management import call_command
 
 from billing.enums import SubTokenMode
+from billing.models import SubToken
 from billing.pricing import price_mtok
 from billing.queries.price_books import active_price_book
 from billing.services.holds import place_hold
@@ -37,6 +39,7 @@ PER_DAY = 24
 DAILY_SHARE = (1.0, 1.1, 1.05, 1.2, 0.9, 0.3, 0.2)  # Monday to Sunday
 BUSY_DAY = 11  # so many days ago, and three times as much as else
 FAILS = 0.03
+CLIENT = "203.0.113.24"
 # Name, team, where its Tokens are, how many, and in how many days it ends.
 SUB_TOKENS = (
     ("Line 1, camera after reflow", "Assembly", "allocated", 700, 90),
@@ -86,6 +89,7 @@ def _viewer(organization_id: UUID, begin: datetime) -> dict[str, str]:
 
 def _work(spenders: list[Any], version_id: UUID, begin: datetime, now: datetime) -> None:
     chance = random.Random(7)
+    last: dict[UUID, datetime] = {}
     for ago in range(WEEKS * 7, -1, -1):
         midnight = (now - timedelta(days=ago)).replace(hour=0, minute=0, second=0, microsecond=0)
         share = DAILY_SHARE[midnight.weekday()] * (3 if ago == BUSY_DAY else 1) * chance.uniform(0.75, 1.25)
@@ -94,6 +98,10 @@ def _work(spenders: list[Any], version_id: UUID, begin: datetime, now: datetime)
             if begin < moment < now:
                 spender = chance.choices(spenders, weights=(12, 6, 8, 3, 1))[0]
                 _call(spender, version_id, moment, chance)
+                last[spender.id] = moment
+    with organization_scope(spenders[0].organization_id):
+        for sub_token_id, moment in last.items():
+            SubToken.objects.filter(id=sub_token_id).update(last_used_at=moment, last_used_ip=CLIENT)
 
 
 def _call(spender: Any, version_id: UUID, moment: datetime, chance: random.Random) -> None:
@@ -111,8 +119,9 @@ def _call(spender: Any, version_id: UUID, moment: datetime, chance: random.Rando
             id=job_id, organization_id=spender.organization_id, created_at=moment, sub_token_id=spender.id,
             hold_id=held.hold_id, model_version_id=version_id, task="detect", img_size=size,
             parameters={"conf": 0.25, "iou": 0.7, "max_det": 300, "classes": None}, price_mtok=price, price_book=1,
-            request_hash="", request_id=str(job_id), client_ip="203.0.113.24", input_sha256=f"{job_id.int:064x}"[:64],
+            request_hash="", request_id=str(job_id), client_ip=CLIENT, input_sha256=sha256(job_id.bytes).hexdigest(),
             image_width=640, image_height=640, status=JobStatus.RUNNING, attempts=1, worker="worker@one",
+            queue_ms=chance.triangular(0.4, 9, 1.6),
             claimed_at=moment, started_at=moment, lease_expires_at=done + timedelta(hours=1),
         )  # fmt: skip
     took = (done - moment).total_seconds() * 1000 - 6

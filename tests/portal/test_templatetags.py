@@ -70,10 +70,10 @@ def test_an_alert_on_a_page_tells_its_times_as_the_page_does_and_escapes_the_res
 
 def test_chinese_sentences_stand_without_a_space_between_them() -> None:
     template = engines["django"].from_string(
-        "{% load tokensight %}{% sentences %}{{ first }}\n  {{ second }} <b>x y</b>{% endsentences %}"
+        "{% load tokensight %}{% sentences %}<i>{{ first }}</i>\n  {{ second }} <b>x y</b>{% endsentences %}"
     )
-    assert template.render({"first": "未设置。", "second": "设为必需后："}) == "未设置。设为必需后：<b>x y</b>"
-    assert template.render({"first": "One.", "second": "Two:"}) == "One.\n  Two: <b>x y</b>"
+    assert template.render({"first": "未设置。", "second": "设为必需后："}) == "<i>未设置。</i>设为必需后：<b>x y</b>"
+    assert template.render({"first": "One.", "second": "Two:"}) == "<i>One.</i>\n  Two: <b>x y</b>"
 
 
 def test_a_sent_mail_is_called_sent_and_not_by_when() -> None:
