@@ -62,7 +62,7 @@ class AlertSettingsForm(forms.Form):
         help_text=gettext_lazy("Per sub-token."),
     )
     burn_score = forms.FloatField(
-        label=gettext_lazy("Unusual burn, score"),
+        label=gettext_lazy("Unusual spending, score"),
         min_value=0.1,
         max_value=100,
         help_text=gettext_lazy(

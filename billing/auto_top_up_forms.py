@@ -25,7 +25,7 @@ LARGEST_CEILING = Decimal(10_000_000)
 class AutoTopUpForm(forms.Form):
     """When what is bought, and how much at most; what does not fit together the service says."""
 
-    enabled = forms.BooleanField(label=_("Buy Tokens by itself"), required=False)
+    enabled = forms.BooleanField(label=_("Buy Tokens automatically"), required=False)
     threshold = TokensField(
         label=_("When the wallet has less than"),
         help_text=_("Tokens that are not given to a team or a sub-token. It is looked at when Tokens are spent."),
@@ -49,10 +49,14 @@ class AutoTopUpForm(forms.Form):
         initial=2,
         min_value=1,
         max_value=MOST_PER_HOUR,
-        help_text=_("One more stops it."),
+        help_text=_("One more stops automatic top-up."),
     )
     most_per_day = forms.IntegerField(
-        label=_("Payments in a day"), initial=5, min_value=1, max_value=MOST_PER_DAY, help_text=_("One more stops it.")
+        label=_("Payments in a day"),
+        initial=5,
+        min_value=1,
+        max_value=MOST_PER_DAY,
+        help_text=_("One more stops automatic top-up."),
     )
 
     def __init__(self, *args: Any, row: AutoTopUp | None = None, **kwargs: Any) -> None:

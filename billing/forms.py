@@ -221,7 +221,7 @@ class SubTokenForm(PolicyForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("mode") == SubTokenMode.ALLOCATED and "tokens" in cleaned and cleaned["tokens"] is None:
-            self.add_error("tokens", _("Say how many Tokens to set aside."))
+            self.add_error("tokens", _("Enter how many Tokens to set aside."))
         return cleaned
 
     def expires_at(self, now: datetime) -> datetime:

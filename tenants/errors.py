@@ -45,7 +45,7 @@ class InvitationNotYours(TenantsError):
 
 
 class SecondFactorFirst(TenantsError):
-    message = _("Set up a second factor for yourself first: you would not get in any more.")
+    message = _("Set up a second factor for yourself first, or you would lock yourself out.")
 
 
 class OwnerNeedsPassword(TenantsError):
@@ -94,7 +94,7 @@ class SsoTakenByOther(TenantsError):
 
 
 class SsoUntried(TenantsError):
-    message = _("Sign in by it once first: nobody would get in if it did not work.")
+    message = _("Sign in with it once first, to be sure that it works.")
 
 
 class TeamNameTaken(TenantsError):

@@ -38,7 +38,9 @@ class NetworksField(forms.CharField):
             try:
                 networks.append(str(ipaddress.ip_network(text, strict=False)))
             except ValueError:
-                raise forms.ValidationError(gettext("%(text)s is no address or network.") % {"text": text}) from None
+                raise forms.ValidationError(
+                    gettext("%(text)s is not an address or network.") % {"text": text}
+                ) from None
         return networks
 
     def prepare_value(self, value: Any) -> Any:
@@ -214,7 +216,9 @@ class GraceForm(forms.Form):
 
     HOURS = ((0, _("Not at all")), (1, _("1 hour")), (24, _("24 hours")), (72, _("3 days")), (168, _("7 days")))
 
-    grace_hours = forms.TypedChoiceField(label=_("The old secret works on for"), choices=HOURS, coerce=int, initial=24)
+    grace_hours = forms.TypedChoiceField(
+        label=_("Keep the old secret working for"), choices=HOURS, coerce=int, initial=24
+    )
 
     def grace(self) -> timedelta:
         """Return the grace that was chosen."""

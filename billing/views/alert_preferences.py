@@ -49,5 +49,5 @@ def alert_unmute(request: ConsoleRequest, mute_id: uuid.UUID) -> HttpResponse:
         unmute(member=request.membership, mute_id=mute_id, actor=actor_of(request), now=timezone.now())
     except EndpointUnknown as error:
         raise Http404 from error
-    messages.success(request, _("You hear of it again."))
+    messages.success(request, _("Unmuted: you hear of it again."))
     return redirect("alert_preferences", request.organization.slug)

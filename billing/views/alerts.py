@@ -115,7 +115,7 @@ def alert_mute(request: ConsoleRequest, alert_id: uuid.UUID) -> HttpResponse:
             actor=actor_of(request),
             now=now,
         )
-        said = _("You will not hear of this until %(day)s. Your mutes stand under “What I am told”.")
+        said = _("You will not hear of this until %(day)s. Your mutes are listed under “My notifications”.")
         messages.success(request, said % {"day": date_format(timezone.localtime(until), "DATE_FORMAT")})
     return _back(request)
 

@@ -71,7 +71,7 @@ def _done(row: AutoTopUp) -> str:
 def _consequence(terms: AutoTopUpTerms, customer: BillingCustomer | None) -> list[str]:
     offer = check_terms(terms)
     if not terms.enabled:
-        return [_("Nothing is bought by itself any more. A payment that is on its way is still made.")]
+        return [_("Nothing is bought automatically any more. A payment already on its way still goes through.")]
     if customer is None:
         raise AutoTopUpInvalid("card", _("Save a card first: it is charged while nobody is present."))
     purchases = terms.ceiling_minor // offer.amount_minor

@@ -186,4 +186,4 @@ def _answer(
 
 
 def _invalid() -> str:
-    return _("That is no amount of Tokens: give a number above 0 with at most 3 decimals.")
+    return _("That is not an amount of Tokens: enter a number above 0 with at most 3 decimals.")

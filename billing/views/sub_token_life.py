@@ -56,7 +56,7 @@ def sub_token_rotate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpRe
     found = find(sub_token_id)
     form, now = GraceForm(request.POST), timezone.now()
     if not form.is_valid():
-        messages.error(request, _("Say how long the old secret works on; nothing was changed."))
+        messages.error(request, _("Say how long the old secret keeps working; nothing was changed."))
         return _back(request, found.id)
     try:
         issued = life.rotate_secret(sub_token_id=found.id, grace=form.grace(), actor=actor_of(request), now=now)

@@ -144,7 +144,7 @@ def sub_token_allocate(request: ConsoleRequest, sub_token_id: uuid.UUID) -> Http
     found = find(sub_token_id)
     form = AmountForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("That is no amount of Tokens: give a number above 0 with at most 3 decimals."))
+        messages.error(request, _("That is not an amount of Tokens: enter a number above 0 with at most 3 decimals."))
     else:
         try:
             service.allocate_to_sub_token(
@@ -166,7 +166,7 @@ def sub_token_reclaim(request: ConsoleRequest, sub_token_id: uuid.UUID) -> HttpR
     found = find(sub_token_id)
     form = ReclaimForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("That is no amount of Tokens: give a number above 0 with at most 3 decimals."))
+        messages.error(request, _("That is not an amount of Tokens: enter a number above 0 with at most 3 decimals."))
     else:
         try:
             _token, taken = service.reclaim_from_sub_token(

@@ -26,7 +26,7 @@ def picture(node: Node, address: Callable[[Node], str]) -> dict[str, Any]:
         "spec": {
             "root": drawn,
             "unit": "Tok",
-            "own": _("Not shared out"),
+            "own": _("Unallocated"),
             "words": {"has": _("has"), "holds": _("holds"), "burns": _("burned in 30 days")},
         },
     }

@@ -34,7 +34,7 @@ SAMPLES = settings.BASE_DIR / "detection" / "catalog" / "pcb-defect-n" / "sample
 
 MEANING = {
     "payload_too_large": _("The file is too large."),
-    "unsupported_media_type": _("This is no picture that can be read: send JPEG, PNG, WebP or BMP."),
+    "unsupported_media_type": _("This picture cannot be read: send JPEG, PNG, WebP or BMP."),
     "invalid_image": _("The picture is damaged or empty."),
     "image_too_large_to_decode": _("The picture has too many pixels."),
     "debt_outstanding": _("Your organization owes Tokens, and spends nothing until the next top-up settles that."),

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy
 from billing.alert_words import Words, words
 from billing.enums import AlertRule
 from billing.money import money_text
+from detection.enums import JobError
 from tenants.models import Role
 from tenants.views.audit_targets import target_words
 from tenants.wording import MAILS, listed
@@ -212,6 +213,12 @@ def mail_words(kind: str) -> str:
 def alert_rules(stored: list[str]) -> list[str]:
     """Return what people call the rules of alerts."""
     return [str(AlertRule(rule).label) for rule in stored]
+
+
+@register.filter
+def call_error(code: str) -> str:
+    """Return why a call failed as people say it; a code that is not of `JobError` as it is stored."""
+    return str(JobError(code).label) if code in JobError.values else code
 
 
 # How Stripe and the ledger can differ about a payment (billing/services/reconciliation.py).

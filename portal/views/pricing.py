@@ -33,14 +33,14 @@ class ComparisonForm(CalculatorForm):
     """The calculator, with the assumptions of the comparison, each of which can be changed."""
 
     peak = forms.DecimalField(
-        label=_("The busiest hour is so many times the mean"), min_value=1, max_value=24, initial=4, decimal_places=1,
+        label=_("Peak hour, times the average"), min_value=1, max_value=24, initial=4, decimal_places=1,
         max_digits=4,
     )  # fmt: skip
     server_price = forms.DecimalField(
         label=_("A GPU server costs per month"), min_value=0, max_value=1_000_000, decimal_places=2, max_digits=10
     )
     server_speed = forms.DecimalField(
-        label=_("It runs so many images per second"), min_value=Decimal("0.1"), max_value=100_000, initial=60,
+        label=_("Images per second that it runs"), min_value=Decimal("0.1"), max_value=100_000, initial=60,
         decimal_places=1, max_digits=8,
     )  # fmt: skip
     care_hours = forms.DecimalField(

@@ -126,7 +126,7 @@ def management_key_rotate(request: ConsoleRequest, key_id: UUID) -> HttpResponse
     """Give a key a new secret (`grace_hours`); the answer is the one page that ever shows it."""
     key, form, now = _find(key_id), GraceForm(request.POST), timezone.now()
     if not form.is_valid():
-        messages.error(request, _("Say how long the old secret works on; nothing was changed."))
+        messages.error(request, _("Say how long the old secret keeps working; nothing was changed."))
         return redirect("management_key", request.organization.slug, key.id)
     try:
         fresh, secret = service.rotate_management_key(

@@ -184,7 +184,7 @@ def test_tokens_are_bought_by_themselves_and_a_bank_that_asks_is_answered(stack:
         page.fill("input[name=threshold]", "900000000")
         page.select_option("select[name=buys]", index=0)
         page.fill("input[name=ceiling]", "100")
-        page.click("text=See what will happen")
+        page.click("text=Preview")
         expect(page.locator("main")).to_contain_text("the first purchase is made at once")
         assert barriers(page) == []
         page.click("text=Do so")
@@ -212,7 +212,7 @@ def test_tokens_are_bought_by_themselves_and_a_bank_that_asks_is_answered(stack:
         # Off again, so that it buys no more.
         page.goto(f"{console}/billing/auto-top-up/")
         page.uncheck("input[name=enabled]")
-        page.click("text=See what will happen")
+        page.click("text=Preview")
         page.click("text=Do so")
         confirm_it_is_me(page, admin["password"])
         expect(page.locator("main")).to_contain_text("The automatic top-up is off.")
@@ -228,7 +228,7 @@ def test_a_voucher_made_by_staff_becomes_tokens(stack: Stack, browser: Browser, 
         page.fill("input[name=tokens]", "25")
         page.fill("input[name=count]", "3")
         page.fill("textarea[name=reason]", "Vouchers for the fair in Ulm")
-        page.click("text=See what will happen")
+        page.click("text=Preview")
         expect(page.locator("main")).to_contain_text("At most 75 Tokens are given away.")
         page.click("text=Make them")
         codes = page.locator("#codes").input_value().split()[1:]

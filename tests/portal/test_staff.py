@@ -259,7 +259,7 @@ def test_a_mail_that_was_given_up_is_sent_again(staff: Client, alpha: Organizati
     assert "ann@alpha.example" in page
     assert "secret-link" not in page
     listed = staff.get("/staff/mails/?status=failed").content.decode()
-    assert "invitation" in listed
+    assert "Invitation" in listed
     assert "ann@alpha.example" not in listed
     numbers, _ = act(staff, alpha, "resend-mail", mail.id)
     assert "1 mail goes to ann@alpha.example, after 9 attempts that failed." in numbers

@@ -57,7 +57,7 @@ class Unfreeze(Act):
 
     def do(self, form: ReasonForm, doing: Doing) -> str:
         unfreeze_organization(**doing.facts)
-        return _("%(name)s goes on.") % {"name": self.organization}
+        return _("%(name)s is unfrozen.") % {"name": self.organization}
 
 
 class ChangePlan(Act):

@@ -41,7 +41,7 @@ class RefundPayment(Act):
             except (LedgerError, PaymentError) as error:
                 return will_be_refused(refusal_of_act(error))
         return [
-            _("%(tokens)s unspent Tokens of %(name)s go back at once, wherever they lie.")
+            _("%(tokens)s unspent Tokens of %(name)s go back at once, wherever they are.")
             % {"tokens": token_number(preview.all_mtok), "name": self.organization},
             _("%(amount)s goes to %(method)s.") % {"amount": preview.amount, "method": preview.payment.method or "–"},
         ]

@@ -140,7 +140,7 @@ class TestThePages:
         payment = begin(alpha, currency=Currency.USD)
         standin.pay(payment.checkout_url, method="settles")
         page = f"/o/alpha/billing/payments/{payment.id}/?back=paid"
-        assert "We wait for your bank" in owner.get(page).content.decode()
+        assert "We are waiting for your bank" in owner.get(page).content.decode()
 
     def test_while_stripe_is_away_the_page_goes_on_asking(
         self, standin: StandIn, owner: Client, alpha: Organization
@@ -149,7 +149,7 @@ class TestThePages:
         standin.go_away(3)
         page = f"/o/alpha/billing/payments/{payment.id}/?back=paid"
         text = owner.get(page, headers={"HX-Request": "true"}).content.decode()
-        assert "we ask Stripe for your payment" in text
+        assert "we are checking your payment" in text
         assert 'hx-trigger="every 3s"' in text
 
     def test_who_may_not_buy_sees_who_may(self, standin: StandIn, client: Client, alpha: Organization) -> None:
