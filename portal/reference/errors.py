@@ -60,6 +60,9 @@ ADVICE: dict[str, Promise] = {
     "model_not_installed": _("No worker has the model's file. Choose another model, or tell the operator."),
     "model_loading": _("The model is being loaded; nothing is charged. Repeat after Retry-After."),
     "no_capacity": _("No worker is there; nothing is charged. Repeat later, or send Prefer: respond-async."),
+    "service_unavailable": _(
+        "The database does not answer just now. Repeat after Retry-After, with the same Idempotency-Key."
+    ),
 }
 
 
