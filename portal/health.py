@@ -49,9 +49,10 @@ def _passes(name: str, check: Callable[[], bool]) -> bool:
 
 
 def _database() -> bool:
+    """A standby, or one that was made read-only, answers and takes no call."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return True
+        cursor.execute("SELECT current_setting('transaction_read_only')")
+        return bool(cursor.fetchone() == ("off",))
 
 
 _CHECKS: dict[str, Callable[[], bool]] = {

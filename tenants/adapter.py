@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailConfirmation
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from tenants.client_ip import client_ip
+from tenants.identifiers import new_id
 from tenants.models import User
 from tenants.sealing import seal, unseal
+from tenants.services.outbox import queue_mail
 from tenants.user_agents import browser_of
 
 # Of who comes over a bare Unix socket.
@@ -55,11 +58,24 @@ class AccountAdapter(DefaultAccountAdapter):
         return urljoin(settings.BASE_URL, path.replace("UID-KEY", key))
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send a mail in the language that its reader chose, or else that of the page that caused it."""
+        """Owe a mail in the language that its reader chose, or else that of the page that caused it.
+
+        Through the outbox: nobody who signs up waits for a mail server, and one that is away loses no mail.
+        """
         reader = context.get("user") or User.objects.filter(email=email.lower()).first()
-        language = getattr(reader, "language", "") or translation.get_language()
+        language = getattr(reader, "language", "") or translation.get_language() or settings.LANGUAGE_CODE
         with translation.override(language):
-            super().send_mail(template_prefix, email, {**context, "base_url": settings.BASE_URL})
+            said = {**context, "request": self.request, "email": email, "base_url": settings.BASE_URL}
+            message = cast(EmailMultiAlternatives, self.render_mail(template_prefix, email, said))
+        queue_mail(
+            organization_id=None,
+            to=email,
+            kind="account",
+            context={"subject": message.subject, "text": message.body, "html": message.alternatives[0][0]},
+            dedupe_key=f"account:{new_id()}",
+            language=language,
+            now=timezone.now(),
+        )
 
     def send_notification_mail(
         self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None

@@ -9,9 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
+from typing import cast
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+
+from tenants.services.outbox import send_due_mail
 
 
 def free_port() -> int:
@@ -19,6 +24,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def sent_mails() -> list[EmailMultiAlternatives]:
+    """Send what is due, and return all mails that were sent in this test, oldest first."""
+    send_due_mail()
+    return cast(list[EmailMultiAlternatives], mail.outbox)
 
 
 class MailServer:

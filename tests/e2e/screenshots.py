@@ -19,6 +19,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.e2e.browsing import Look, launch, open_page, sign_in, without_language
+from tests.e2e.people import open_mail
 from tests.e2e.stack import ROOT, Stack, running_stack
 from tests.e2e.staffing import staff_cookies
 from tests.e2e.test_buying import pay
@@ -107,12 +108,7 @@ def live(stack: Stack, browser: Browser, errors: list[str]) -> Lived:
 
 def mailed(page: Page, stack: Stack, address: str, link: str) -> str:
     """Return a link from the newest mail to an address."""
-    for _ in range(60):
-        page.goto(f"{stack.base_url}/dev/mail/")
-        if page.locator("tr", has_text=address).count():
-            break
-        page.wait_for_timeout(500)
-    page.locator("tr", has_text=address).first.locator("a").click()
+    open_mail(page, stack, address)
     return str(page.locator(f"main a[href*='{link}']").first.get_attribute("href"))
 
 

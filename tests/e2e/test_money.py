@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browsing import Look, barriers, open_page, sign_in
+from tests.e2e.people import open_mail
 from tests.e2e.stack import ROOT, Stack
 from tests.e2e.test_buying import pay
 from tests.stripe_standin import PAID, SECURE_ALWAYS
@@ -66,8 +67,7 @@ def sign_up(page: Page, stack: Stack) -> None:
     page.fill("input[name=email]", EMAIL)
     page.fill("input[name=password1]", PASSWORD)
     page.click("main button[type=submit]")
-    page.goto(f"{stack.base_url}/dev/mail/")
-    page.locator("tr", has_text=EMAIL).first.locator("a").click()
+    open_mail(page, stack, EMAIL)
     page.locator("main a[href*='confirm-email']").first.click()
     page.click("text=Yes, confirm")
     if "/login" in page.url:
@@ -198,8 +198,7 @@ def test_tokens_are_bought_by_themselves_and_a_bank_that_asks_is_answered(stack:
         expect(state).to_contain_text("Needs your confirmation")
         assert barriers(page) == []
 
-        page.goto(f"{stack.base_url}/dev/mail/")
-        page.locator("tr", has_text="confirm a payment").first.locator("a").click()
+        open_mail(page, stack, "confirm a payment")
         expect(page.locator("main")).to_contain_text("Confirm the payment")
         page.goto(f"{console}/billing/auto-top-up/")
         page.click("text=See the payment")

@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browsing import Look, barriers, open_page, sign_in
-from tests.e2e.people import PASSWORD, sign_up
+from tests.e2e.people import PASSWORD, open_mail, sign_up
 from tests.e2e.stack import Stack
 from tests.factories.second_factors import code_of
 
@@ -104,12 +104,7 @@ def test_an_invitation_is_accepted_by_a_new_person(stack: Stack, browser: Browse
         page.click("main button[type=submit]")
         expect(page.locator("main")).to_contain_text(email)
     with open_page(browser, Look("en", "light", 1280), errors) as page:
-        for _ in range(20):  # the mail is sent beside the scheduler
-            page.goto(f"{stack.base_url}/dev/mail/")
-            if page.locator("tr", has_text=email).count():
-                break
-            page.wait_for_timeout(1000)
-        page.locator("tr", has_text=email).first.locator("a").click()
+        open_mail(page, stack, email)
         page.locator("main a[href*='/invitations/']").first.click()
         assert barriers(page) == []
         page.click("main a:has-text('Make an account')")

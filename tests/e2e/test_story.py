@@ -8,6 +8,7 @@ import httpx
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.browsing import Look, barriers, open_page
+from tests.e2e.people import open_mail
 from tests.e2e.stack import ROOT, Stack
 
 BOARD = ROOT / "detection" / "catalog" / "pcb-defect-n" / "samples" / "board-01.jpg"
@@ -26,8 +27,7 @@ def test_a_new_customer_finds_a_defect_and_sees_the_bill(stack: Stack, browser: 
         page.fill("input[name=email]", EMAIL)
         page.fill("input[name=password1]", PASSWORD)
         page.click("main button[type=submit]")
-        page.goto(f"{stack.base_url}/dev/mail/")
-        page.locator("tr", has_text=EMAIL).first.locator("a").click()
+        open_mail(page, stack, EMAIL)
         page.locator("main a[href*='confirm-email']").first.click()
         page.click("text=Yes, confirm")
         if "/login" in page.url:

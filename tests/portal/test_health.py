@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -49,6 +49,12 @@ def test_ready_where_no_model_is_to_be_warm(client: Client) -> None:
     liveness.report("one", {"models": [], "warm": True}, seconds=10)
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
+
+
+def test_not_ready_on_a_database_that_takes_no_calls(client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+    assert client.get("/readyz").json()["checks"]["database"] == "unavailable"
 
 
 def test_the_reason_is_not_told_to_the_caller(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
-from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from portal.forms import SignupForm
 from portal.services import onboarding
-from tenants.models import Membership, Organization, Role, User
+from tenants.models import Membership, Organization, OutboxMail, Role, User
 from tenants.scope import platform_scope
+from tenants.services.outbox import send_due_mail
 from tests.factories.tenants import PASSWORD, make_user
+from tests.mailing import MailServer, sent_mails
 
 pytestmark = pytest.mark.django_db
 
@@ -50,14 +53,13 @@ def test_signing_up_opens_an_organization_and_sends_one_mail(client: Client) -> 
     with platform_scope("test"):
         membership = Membership.objects.select_related("organization").get(user=user)
     assert (membership.role, membership.organization.name) == (Role.OWNER, "Dana Boards")
-    assert [message.to for message in mail.outbox] == [["dana@boards.example"]]
+    assert [message.to for message in sent_mails()] == [["dana@boards.example"]]
     assert not signed_in(client)
 
 
 def test_the_mail_has_one_button_that_lets_the_person_in(client: Client) -> None:
     sign_up(client)
-    (message,) = mail.outbox
-    assert isinstance(message, EmailMultiAlternatives)
+    (message,) = sent_mails()
     html = str(message.alternatives[0][0])
     assert html.count("<a ") == 1
     assert link_in(message) in html
@@ -80,13 +82,13 @@ def test_the_mail_is_in_the_language_of_the_page(client: Client) -> None:
     client.cookies["django_language"] = "zh-hans"
     sign_up(client)
     assert User.objects.get().language == "zh-hans"
-    assert '<html lang="zh-Hans">' in str(mail.outbox[0].alternatives[0][0])  # type: ignore[attr-defined]
+    assert '<html lang="zh-Hans">' in str(sent_mails()[0].alternatives[0][0])
 
 
 def test_links_lead_to_the_portal_whatever_host_the_request_names(client: Client, settings: Settings) -> None:
     settings.BASE_URL = "https://vision.example"
     client.post("/accounts/signup/", FORM, headers={"Host": "evil.example"})
-    body = str(mail.outbox[0].body)
+    body = str(sent_mails()[0].body)
     assert "https://vision.example/accounts/confirm-email/" in body
     assert "evil.example" not in body
 
@@ -99,7 +101,7 @@ def test_a_taken_address_is_not_given_away(client: Client) -> None:
     assert User.objects.count() == 2
     with platform_scope("test"):
         assert Organization.objects.count() == 1
-    assert mail.outbox[0].subject == "You have an account already"
+    assert sent_mails()[0].subject == "You have an account already"
 
 
 def test_two_who_take_an_address_at_once_are_answered_as_always(
@@ -113,7 +115,7 @@ def test_two_who_take_an_address_at_once_are_answered_as_always(
     assert User.objects.count() == 2
     with platform_scope("test"):
         assert [organization.name for organization in Organization.objects.all()] == ["Dana Boards"]
-    assert mail.outbox[-1].subject == "You have an account already"
+    assert sent_mails()[-1].subject == "You have an account already"
 
 
 def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(client: Client) -> None:
@@ -133,7 +135,7 @@ def test_asking_for_a_new_password_does_not_tell_who_has_an_account(client: Clie
         for address in ("dana@boards.example", "nobody@boards.example")
     ]
     assert answers[0]["Location"] == answers[1]["Location"]
-    assert [message.subject for message in mail.outbox] == [
+    assert [message.subject for message in sent_mails()] == [
         "Choose a new password",
         "There is no account with this address",
     ]
@@ -142,7 +144,7 @@ def test_asking_for_a_new_password_does_not_tell_who_has_an_account(client: Clie
 def test_a_new_password_can_be_chosen_by_mail(client: Client) -> None:
     make_user("dana@boards.example")
     client.post("/accounts/password/reset/", {"email": "dana@boards.example"})
-    form = client.get(link_in(mail.outbox[0]), follow=True)
+    form = client.get(link_in(sent_mails()[0]), follow=True)
     page = form.redirect_chain[-1][0]
     client.post(page, {"password1": "eleven-green-giraffes", "password2": "eleven-green-giraffes"})
     Client().post("/accounts/login/", {"login": "dana@boards.example", "password": PASSWORD})
@@ -179,7 +181,7 @@ def test_if_the_organization_fails_there_is_no_person_either(client: Client, mon
     with pytest.raises(RuntimeError):
         sign_up(client)
     assert not User.objects.exists()
-    assert not mail.outbox
+    assert not sent_mails()
 
 
 def test_guessing_passwords_is_slowed_down(client: Client) -> None:
@@ -206,4 +208,20 @@ def test_a_password_change_is_told_by_mail(client: Client) -> None:
         {"oldpassword": PASSWORD, "password1": "eleven-green-giraffes", "password2": "eleven-green-giraffes"},
     )
     assert User.objects.get().check_password("eleven-green-giraffes")
-    assert [message.to for message in mail.outbox] == [["dana@boards.example"]]
+    assert [message.to for message in sent_mails()] == [["dana@boards.example"]]
+
+
+def test_a_mail_server_that_is_away_keeps_nobody_out_and_loses_no_mail(client: Client, settings: Settings) -> None:
+    server = MailServer()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    assert sign_up(client) == HTTPStatus.FOUND
+    make_user("erin@boards.example")
+    assert client.post("/accounts/password/reset/", {"email": "erin@boards.example"}).status_code == HTTPStatus.FOUND
+    assert send_due_mail() == 0
+    with server.running():
+        assert send_due_mail(clock=lambda: timezone.now() + timedelta(minutes=1)) == 2
+    assert {message["To"] for message in server.accepted} == {"dana@boards.example", "erin@boards.example"}
+    assert all("http" in message.get_body(("plain",)).get_content() for message in server.accepted)  # type: ignore
+    with platform_scope("test"):
+        assert all(stored.context == {} for stored in OutboxMail.objects.all()), "links are kept no longer than needed"

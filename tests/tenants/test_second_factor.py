@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.core import mail
 from django.test import Client
 
 from tenants.actors import PLATFORM, management_key_actor, user_actor
@@ -21,6 +20,7 @@ from tests.api_client import manager_of
 from tests.factories.billing import NOW
 from tests.factories.second_factors import KEY, code_of, give_app
 from tests.factories.tenants import PASSWORD, make_membership
+from tests.mailing import sent_mails
 
 pytestmark = pytest.mark.django_db
 
@@ -64,8 +64,9 @@ def test_an_app_is_set_up_after_the_password_and_gives_recovery_codes(
     stored = str(list(Authenticator.objects.values_list("data", flat=True)))
     assert key not in stored, "what is stored is sealed"
     assert actions(alpha) == ["person.signed_in", "person.second_factor_added", "person.second_factor_added"]
-    assert [message.to for message in mail.outbox] == [[alice.email]] * len(mail.outbox)
-    told = next(message for message in mail.outbox if message.subject == "An app with codes protects your account")
+    mails = sent_mails()
+    assert [message.to for message in mails] == [[alice.email]] * len(mails)
+    told = next(message for message in mails if message.subject == "An app with codes protects your account")
     html = str(told.alternatives[0][0])
     assert html.count("<a ") == 1, "one button"
     for words in ("from 127.0.0.1", "If it was not you", "/account/"):
