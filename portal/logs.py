@@ -59,6 +59,9 @@ def _scrub_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 _processors: list[structlog.types.Processor] = []
 
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
 def logging_settings(*, pretty: bool, level: str) -> dict[str, Any]:
     """Configure structlog, and return the LOGGING that sends the standard library's records the same way."""
     shared: list[structlog.types.Processor] = [

@@ -7,23 +7,27 @@ production: nothing here turns a protection off unless `DEVELOPMENT=1` says that
 import os
 from pathlib import Path
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from portal.logs import logging_settings
+from portal.environment import Environment
+from portal.logs import LEVELS, logging_settings
 
-env = environ.FileAwareEnv()
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- What kind of machine this is ------------------------------------------------------------------------------------
 DEVELOPMENT = env.bool("DEVELOPMENT", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 DATA_DIR = Path(env.str("TOKENSIGHT_DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
-BASE_URL = env.str("BASE_URL", default="http://localhost:8000" if DEVELOPMENT else "https://localhost")
+BASE_URL = env.address(
+    "BASE_URL",
+    default="http://localhost:8000" if DEVELOPMENT else "https://localhost",
+    schemes=["https", "http"],
+)
 
 SECRET_KEY = env.str("SECRET_KEY", default="development-only-key-for-a-machine-of-your-own" if DEVELOPMENT else "")
 if not SECRET_KEY:
@@ -35,7 +39,7 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEVELOPMENT else ["localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Addresses (CIDR) of proxies whose X-Forwarded-For is believed; from anyone else the header is ignored.
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", words=["unix"])
 # Who may read /metrics; empty: nobody in production, everybody in development.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
@@ -137,20 +141,19 @@ TEMPLATES = [
 
 # --- Data ------------------------------------------------------------------------------------------------------------
 # `default` is the restricted role that row-level security binds; `owner` owns the tables and only migrates.
+POSTGRESQL = ["postgresql", "postgres"]
+app_url = env.address("DATABASE_URL", default="postgresql:///tokensight", schemes=POSTGRESQL)
+owner_url = env.address("DATABASE_OWNER_URL", default=app_url, schemes=POSTGRESQL)
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default="postgresql:///tokensight", engine="portal.postgresql"),
-    "owner": env.db_url(
-        "DATABASE_OWNER_URL",
-        default=env.str("DATABASE_URL", default="postgresql:///tokensight"),
-        engine="portal.postgresql",
-    ),
+    "default": env.db_url_config(app_url, engine="portal.postgresql"),
+    "owner": env.db_url_config(owner_url, engine="portal.postgresql"),
 }
 for database in DATABASES.values():
     database.update(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True, DISABLE_SERVER_SIDE_CURSORS=True)
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", default="tokensight_app")
 DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE", default="tokensight_platform")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
+REDIS_URL = env.address("REDIS_URL", default="redis://localhost:6379/0", schemes=["redis", "rediss", "unix"])
 CACHES = {
     "default": {
         "BACKEND": "portal.cache.SteadyCache",
@@ -220,7 +223,7 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Tokensight <noreply@localhost>")
 # Where customers' webhooks may lead: in production to public addresses over https only.
 WEBHOOKS_ANYWHERE = env.bool("WEBHOOKS_ANYWHERE", default=DEVELOPMENT)
-LOGGING = logging_settings(pretty=DEVELOPMENT, level=env.str("LOG_LEVEL", default="INFO"))
+LOGGING = logging_settings(pretty=DEVELOPMENT, level=env.one_of("LOG_LEVEL", default="INFO", choices=LEVELS))
 
 # --- REST API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -287,6 +290,8 @@ if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET:
     raise ImproperlyConfigured(
         "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not: what is paid could not be told to this server."
     )
+if STRIPE_SECRET_KEY and not STRIPE_SECRET_KEY.startswith(("sk_", "rk_")):
+    raise ImproperlyConfigured("STRIPE_SECRET_KEY is no secret key: it has to begin with sk_ or rk_.")
 if STRIPE_API_BASE and not DEVELOPMENT and not STRIPE_API_BASE.startswith("https://"):
     raise ImproperlyConfigured("STRIPE_API_BASE must be empty or begin with https:// (a stand-in is for development).")
 if STRIPE_API_BASE and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):

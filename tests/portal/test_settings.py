@@ -83,6 +83,39 @@ def test_a_missing_secret_file_fails_loudly(name: str, tmp_path: Path) -> None:
     assert str(tmp_path / "absent") in result.stderr
 
 
+def test_the_end_of_line_in_a_secret_s_file_is_no_part_of_the_secret(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(PRODUCTION["SECRET_KEY"] + "\n")
+    env = {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"}
+    settings = json.loads(load(**env, SECRET_KEY_FILE=str(tmp_path / "key")).stdout)
+    assert settings["SECRET_KEY"] == PRODUCTION["SECRET_KEY"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "db.internal/tokensight"),
+        ("DATABASE_OWNER_URL", "mysql://planted@db.internal/tokensight"),
+        ("REDIS_URL", "planted:6379"),
+        ("BASE_URL", "tokensight.example"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/99"),
+        ("MAX_IMAGE_BYTES", "20MB"),
+        ("LOG_LEVEL", "loud"),
+        ("STRIPE_SECRET_KEY", "pk_live_planted"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_and_is_named_but_not_shown(name: str, value: str) -> None:
+    result = load(**{**PRODUCTION, "STRIPE_WEBHOOK_SECRET": "whsec_planted", name: value})
+    assert result.returncode != 0
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("django.core.exceptions.ImproperlyConfigured: ")
+    assert name in last
+    assert "planted" not in result.stderr
+
+
+def test_an_empty_address_is_as_good_as_none() -> None:
+    assert load(**PRODUCTION, DATABASE_OWNER_URL="", REDIS_URL="").returncode == 0
+
+
 def test_every_variable_is_in_the_example() -> None:
     documented = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     read = set(re.findall(r"\benv(?:\.\w+)?\(\s*\"([A-Z_]+)\"", (ROOT / "portal/settings.py").read_text()))
