@@ -15,7 +15,7 @@ from portal.local.supervisor import python
 
 PORTS_BETWEEN = 420
 # Long enough to be seen waiting, short enough to be waited for.
-SETTLE_SECONDS = 20
+SETTLE_SECONDS = 10
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,19 +19,22 @@ from django.db import connections
 
 @dataclass(frozen=True)
 class Callers:
-    """Running processes, each a caller with the same secret."""
+    """Running processes, each a caller with the same secret, that write what they have to say to one pipe."""
 
-    processes: list[subprocess.Popen[str]]
+    process: subprocess.Popen[str]
+    count: int
 
     def wait_until_ready(self) -> None:
         """Return when each was answered for the first time."""
-        for process in self.processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+        assert self.process.stdout is not None
+        for _ in range(self.count):
+            assert self.process.stdout.readline() == "ready\n"
 
     def refusals(self) -> list[dict[str, Any]]:
         """Wait until each was refused, and return what each says: `answered_at`, `refused_at`, `told_at`, `code`."""
-        return [json.loads(process.communicate(timeout=60)[0]) for process in self.processes]
+        told = [json.loads(line) for line in self.process.communicate(timeout=60)[0].splitlines()]
+        assert len(told) == self.count
+        return told
 
 
 @contextmanager
@@ -44,11 +48,11 @@ def callers(secret: str, count: int = 3) -> Iterator[Callers]:
         "DATABASE_URL": f"postgresql://{parameters['user']}@/{parameters['dbname']}{host}",
         "REDIS_URL": settings.REDIS_URL,
     }
-    command = [sys.executable, "-m", "tests.billing.asks_balance", secret]
-    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    command = [sys.executable, "-m", "tests.billing.asks_balance", secret, str(count)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        yield Callers(started)
+        yield Callers(process, count)
     finally:
-        for process in started:
-            process.kill()
-            process.communicate()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

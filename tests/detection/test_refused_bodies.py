@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +15,10 @@ from tests.detection.live import Server, live_server
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
-@pytest.fixture
-def server(caller: Caller, tmp_path: Path) -> Iterator[Server]:
-    with live_server(tmp_path) as running:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all: whom it refuses it does not know, and who it knows is another one in each test."""
+    with live_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
