@@ -312,7 +312,9 @@ STATICFILES_DIRS = [
     ("samples", BASE_DIR / "detection" / "catalog" / "pcb-defect-n" / "samples"),
 ]
 # Production serves what `collectstatic` prepared: compressed, and named by content so that it can be cached for ever.
+# In development files are looked up when asked for: one that was edited would be served with the length it had before.
 WHITENOISE_USE_FINDERS = DEVELOPMENT
+WHITENOISE_AUTOREFRESH = DEVELOPMENT
 _static_storage = (
     "django.contrib.staticfiles.storage.StaticFilesStorage"
     if DEVELOPMENT

@@ -29,8 +29,6 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("tokensight")
     # A password hash that is slow on purpose would be most of the suite's time.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    # Every client of a test would list all static files before its first request; so they are looked up when asked for.
-    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(scope="session")
