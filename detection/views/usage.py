@@ -47,10 +47,10 @@ DIMENSIONS = [
 class UsageFilter(forms.Form):
     """What of the usage is shown, and by what. Days are UTC; both ends are included."""
 
-    by = forms.ChoiceField(label=_("By"), required=False, choices=DIMENSIONS)
-    also = forms.ChoiceField(label=_("And by"), required=False, choices=[("", _("Nothing else")), *DIMENSIONS])
+    by = forms.ChoiceField(label=_("Group by"), required=False, choices=DIMENSIONS)
+    also = forms.ChoiceField(label=_("Then by"), required=False, choices=[("", _("Nothing else")), *DIMENSIONS])
     tag = forms.CharField(
-        label=_("Of the tag"), required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": _("any")})
+        label=_("With the tag"), required=False, max_length=40, widget=forms.TextInput(attrs={"placeholder": _("any")})
     )
     since = DayField(label=_("From"), required=False)
     until = DayField(label=_("To"), required=False)

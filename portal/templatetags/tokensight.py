@@ -216,6 +216,15 @@ def alert_rules(stored: list[str]) -> list[str]:
 
 
 @register.filter
+def paid_with(method: str) -> str:
+    """Return what was paid with as people write it: `visa 4242` is "Visa ···· 4242"; nothing is an en dash."""
+    name, _space, last4 = method.partition(" ")
+    name = name.replace("_", " ")
+    name = f"{name[:1].upper()}{name[1:]}"
+    return f"{name} ···· {last4}" if last4 else name or "–"
+
+
+@register.filter
 def call_error(code: str) -> str:
     """Return why a call failed as people say it; a code that is not of `JobError` as it is stored."""
     return str(JobError(code).label) if code in JobError.values else code

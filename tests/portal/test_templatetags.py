@@ -9,7 +9,7 @@ from django.template import engines
 from django.utils import translation
 
 from billing.enums import AlertRule
-from portal.templatetags.tokensight import alert_on_page, local_time, milliseconds, token_number, tokens
+from portal.templatetags.tokensight import alert_on_page, local_time, milliseconds, paid_with, token_number, tokens
 from tenants.models.outbox import MailStatus
 from tenants.wording import MAILS, listed
 
@@ -84,6 +84,14 @@ def test_a_sent_mail_is_called_sent_and_not_by_when() -> None:
 def test_every_mail_has_a_name_for_people() -> None:
     templates = {path.name.removesuffix(".subject.txt") for path in (ROOT / "templates/mail").glob("*.subject.txt")}
     assert templates == MAILS.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("visa 4242", "Visa ···· 4242"), ("alipay", "Alipay"), ("", "–")],
+)
+def test_what_was_paid_with_reads_as_on_a_card(method: str, expected: str) -> None:
+    assert paid_with(method) == expected
 
 
 def test_things_are_listed_as_the_language_lists_them() -> None:

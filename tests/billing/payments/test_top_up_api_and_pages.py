@@ -126,7 +126,7 @@ class TestThePages:
         assert len(grants_of(alpha)) == 1
         home = owner.get("/o/alpha/billing/").content.decode()
         assert payment_now(payment.id, alpha).total in home
-        assert "visa 4242" in home
+        assert "Visa ···· 4242" in home
 
     def test_coming_back_without_paying(self, standin: StandIn, owner: Client, alpha: Organization) -> None:
         payment = begin(alpha)

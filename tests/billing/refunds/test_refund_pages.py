@@ -38,7 +38,7 @@ def test_the_page_says_what_will_happen_and_does_it_once_it_is_confirmed(
     assert f'href="{path}refund/"' in page.get(path).content.decode()
     seen = page.get(f"{path}refund/", {"tokens": "500"}).content.decode()
     assert "at most 750 of 1,000" in seen
-    assert "visa 4242" in seen
+    assert "Visa ···· 4242" in seen
     action = re.search(r'action="([^"]+refund/\?[^"]+)"', seen)
     assert action
     address = action[1].replace("&amp;", "&")
