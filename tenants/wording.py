@@ -9,6 +9,7 @@ from django.utils.translation import pgettext
 
 # What staff and the audit log call a mail, by the name of its template in templates/mail/.
 MAILS = {
+    "account": _("Account"),
     "alert": _("Alert"),
     "alert_digest": _("Daily digest of alerts"),
     "auto_top_up": _("Automatic top-up"),
