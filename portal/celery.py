@@ -15,8 +15,13 @@ from celery.schedules import crontab
 from celery.signals import setup_logging, task_prerun
 from django.conf import settings
 from django.db import close_old_connections
+from kombu.transport.redis import Transport
+from redis.exceptions import OutOfMemoryError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+# A Redis that is full is as good as away: the worker tries again, where Celery would end it for good.
+Transport.connection_errors += (OutOfMemoryError,)
 
 
 def broker_url(redis_url: str) -> str:

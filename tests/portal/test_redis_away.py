@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+import redis
+from celery import Celery
 from django.conf import settings as project_settings
 from django.core.cache import cache
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from portal import cache as steady
+from portal.celery import broker_url
 from portal.embedded import EmbeddedRedis
 from tenants.models import Organization, User
 from tests.factories.tenants import PASSWORD
@@ -25,12 +31,12 @@ pytestmark = pytest.mark.django_db
 def server(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedRedis]:
     """A Redis of this test alone, which the cache uses and the test may stop."""
     monkeypatch.setattr(steady, "_paused_until", 0.0)
-    redis = EmbeddedRedis(tmp_path / "redis")
-    settings.CACHES = {"default": {**project_settings.CACHES["default"], "LOCATION": redis.url()}}
+    here = EmbeddedRedis(tmp_path / "redis")
+    settings.CACHES = {"default": {**project_settings.CACHES["default"], "LOCATION": here.url()}}
     cache.clear()
     cache._memory.clear()
-    yield redis
-    redis.stop()
+    yield here
+    here.stop()
 
 
 def sign_in(user: User, password: str = PASSWORD) -> Client:
@@ -79,3 +85,40 @@ def test_the_cache_goes_back_to_redis(server: EmbeddedRedis, monkeypatch: pytest
     monkeypatch.setattr(steady, "_paused_until", 0.0)
     assert cache.get("a") == 1
     assert cache.get("b") is None
+
+
+def test_a_full_redis_ends_no_worker(server: EmbeddedRedis, tmp_path: Path) -> None:
+    """What a worker notes of a message is refused by a full Redis, which to Celery alone is the end of the process."""
+    client, log = redis.Redis.from_url(server.url()), tmp_path / "worker.log"
+    with Celery(broker=broker_url(server.url())) as app:
+        for _ in range(3):
+            app.send_task("nobody.knows_it", queue="maintenance")
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1")
+    with log.open("w") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "celery", "--app", "portal.celery", "worker", "--queues", "maintenance",
+             "--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat"],
+            env={**os.environ, "REDIS_URL": server.url(), "DEVELOPMENT": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        assert until(lambda: "maxmemory" in log.read_text() or worker.poll() is not None), log.read_text()
+        time.sleep(1)
+        assert worker.poll() is None, log.read_text()
+        client.config_set("maxmemory", "0")
+        assert until(lambda: client.llen("maintenance") == 0)
+        assert worker.poll() is None
+    finally:
+        worker.terminate()
+        worker.wait(20)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.2)
+    return False
