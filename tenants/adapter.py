@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
+import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailConfirmation
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -18,9 +21,11 @@ from django.utils.translation import gettext_lazy as _
 from tenants.client_ip import client_ip
 from tenants.identifiers import new_id
 from tenants.models import User
-from tenants.sealing import seal, unseal
+from tenants.sealing import SealBroken, seal, unseal
 from tenants.services.outbox import queue_mail
 from tenants.user_agents import browser_of
+
+log = structlog.get_logger(__name__)
 
 # Of who comes over a bare Unix socket.
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 nothing listens here
@@ -104,8 +109,12 @@ class MfaAdapter(DefaultMFAAdapter):
         return seal(text, purpose=MFA_PURPOSE)
 
     def decrypt(self, encrypted_text: str) -> str:
-        """Open it."""
-        return unseal(encrypted_text, purpose=MFA_PURPOSE)
+        """Open it; what opens with no key that is known is taken for a secret that nobody has, and no code fits it."""
+        try:
+            return unseal(encrypted_text, purpose=MFA_PURPOSE)
+        except SealBroken:
+            log.error("second_factor_without_its_key")
+            return base64.b32encode(secrets.token_bytes(20)).decode()
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Return whom a passkey is for: the portal's own host, whatever Host header the request bore."""

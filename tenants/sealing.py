@@ -32,6 +32,14 @@ def unseal(sealed: str, *, purpose: str = "") -> str:
         raise SealBroken(purpose) from error
 
 
+def reseal(sealed: str, *, purpose: str = "") -> str:
+    """Return the same secret sealed with the present key. Raises `SealBroken`."""
+    try:
+        return _box(purpose).rotate(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise SealBroken(purpose) from error
+
+
 def _box(purpose: str) -> MultiFernet:
     return MultiFernet(
         [Fernet(_key(secret, purpose)) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
