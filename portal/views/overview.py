@@ -101,8 +101,10 @@ def sub_token_chart(organization_id: UUID, now: datetime) -> dict[str, Any] | No
 
 
 def model_chart(now: datetime) -> dict[str, Any] | None:
-    """Return the chart of the models that cost most, or None when nothing was charged."""
+    """Return the chart of the models that cost most, or None when fewer than two did: that one took all of it."""
     burns = [(burn.model, burn.mtok) for burn in burn_by_model(now.astimezone(UTC).date() - timedelta(days=DAYS - 1))]
+    if len(burns) < 2:
+        return None
     shown, rest = burns[:LARGEST], burns[LARGEST:]
     others = len(rest), sum(mtok for _name, mtok in rest)
     return _share_chart(shown, others, _("%(name)s took %(percent)s%% of the Tokens"), _("Model"))
