@@ -23,7 +23,12 @@ from tenants.api.views import ApiView
 from tenants.client_ip import client_ip
 
 _RAW = [
-    OpenApiParameter(name, kind, OpenApiParameter.QUERY, description="For the image itself as the body.")
+    OpenApiParameter(
+        name,
+        kind,
+        OpenApiParameter.QUERY,
+        description=f"{schema.MEANING[name]}. Only where the body is the image itself.",
+    )
     for name, kind in (
         ("model", OpenApiTypes.STR),
         ("img_size", OpenApiTypes.INT),

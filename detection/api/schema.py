@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 
 from tenants.api.schema import header, problems
@@ -104,33 +105,50 @@ class JobPage(serializers.Serializer):
         return {"data": Job(many=True), **super().get_fields()}
 
 
+# What each parameter means, wherever it stands: in JSON, in a form, in the query.
+MEANING = {
+    "model": "a name from `GET /v1/models`, or `name@version`",
+    "img_size": "side in px of what the model sees, a multiple of 32; decides the price; the model's own if unsaid",
+    "conf": "boxes below this confidence are left out; 0.25 if unsaid",
+    "iou": "boxes that overlap more than this are one; 0.7 if unsaid",
+    "max_det": "so many boxes at most, the surest first; 300 if unsaid",
+    "classes": "only these classes, by id or name; all if unsaid",
+    "tags": "your own labels, for `GET /v1/usage?group_by=tag`",
+}
+
+
 class Question(serializers.Serializer):
-    model = serializers.CharField(max_length=120, help_text="a name from GET /v1/models, or name@version")
-    img_size = serializers.IntegerField(
-        required=False, min_value=32, max_value=1280, help_text="a multiple of 32; the model's own size if unsaid"
+    model = serializers.CharField(max_length=120, help_text=MEANING["model"])
+    img_size = serializers.IntegerField(required=False, min_value=32, max_value=1280, help_text=MEANING["img_size"])
+    conf = serializers.FloatField(required=False, min_value=0, max_value=1, default=0.25, help_text=MEANING["conf"])
+    iou = serializers.FloatField(required=False, min_value=0, max_value=1, default=0.7, help_text=MEANING["iou"])
+    max_det = serializers.IntegerField(
+        required=False, min_value=1, max_value=300, default=300, help_text=MEANING["max_det"]
     )
-    conf = serializers.FloatField(required=False, min_value=0, max_value=1, default=0.25)
-    iou = serializers.FloatField(required=False, min_value=0, max_value=1, default=0.7)
-    max_det = serializers.IntegerField(required=False, min_value=1, max_value=300, default=300)
     classes = serializers.ListField(
-        child=serializers.CharField(), required=False, allow_null=True, help_text="ids or names; all if unsaid"
+        child=serializers.CharField(), required=False, allow_null=True, help_text=MEANING["classes"]
     )
-    tags = serializers.DictField(child=serializers.CharField(max_length=120), required=False)
+    tags = serializers.DictField(child=serializers.CharField(max_length=120), required=False, help_text=MEANING["tags"])
 
 
 class DetectionRequest(Question):
     image = serializers.CharField(help_text="base64, or a data URL")
 
 
+@extend_schema_field(OpenApiTypes.BINARY)
+class Upload(serializers.FileField):
+    """The bytes of a file in a form."""
+
+
 class UploadRequest(serializers.Serializer):
-    file = serializers.FileField()
-    model = serializers.CharField(max_length=120)
-    img_size = serializers.IntegerField(required=False, min_value=32, max_value=1280)
-    conf = serializers.FloatField(required=False, min_value=0, max_value=1)
-    iou = serializers.FloatField(required=False, min_value=0, max_value=1)
-    max_det = serializers.IntegerField(required=False, min_value=1, max_value=300)
-    classes = serializers.CharField(required=False, help_text="ids or names with commas between")
-    tags = serializers.CharField(required=False, help_text="a JSON object of texts")
+    file = Upload(help_text="the image: JPEG, PNG, WebP or BMP, at most 20 MB")
+    model = serializers.CharField(max_length=120, help_text=MEANING["model"])
+    img_size = serializers.IntegerField(required=False, min_value=32, max_value=1280, help_text=MEANING["img_size"])
+    conf = serializers.FloatField(required=False, min_value=0, max_value=1, help_text=MEANING["conf"])
+    iou = serializers.FloatField(required=False, min_value=0, max_value=1, help_text=MEANING["iou"])
+    max_det = serializers.IntegerField(required=False, min_value=1, max_value=300, help_text=MEANING["max_det"])
+    classes = serializers.CharField(required=False, help_text=f"{MEANING['classes']}; commas between them")
+    tags = serializers.CharField(required=False, help_text=f"{MEANING['tags']}; a JSON object of texts")
 
 
 class EstimateRequest(Question):

@@ -187,7 +187,7 @@ def test_tokens_are_bought_by_themselves_and_a_bank_that_asks_is_answered(stack:
         page.click("text=Preview")
         expect(page.locator("main")).to_contain_text("the first purchase is made at once")
         assert barriers(page) == []
-        page.click("text=Do so")
+        page.get_by_role("button", name="Confirm", exact=True).click()
         expect(page.locator("main")).to_contain_text("The automatic top-up is on.")
         state = page.locator("#state-title").locator("xpath=../..")
         for _ in range(60):
@@ -212,7 +212,7 @@ def test_tokens_are_bought_by_themselves_and_a_bank_that_asks_is_answered(stack:
         page.goto(f"{console}/billing/auto-top-up/")
         page.uncheck("input[name=enabled]")
         page.click("text=Preview")
-        page.click("text=Do so")
+        page.get_by_role("button", name="Confirm", exact=True).click()
         confirm_it_is_me(page, admin["password"])
         expect(page.locator("main")).to_contain_text("The automatic top-up is off.")
     assert [error for error in errors if EXPECTED not in error] == []
