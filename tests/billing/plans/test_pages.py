@@ -259,7 +259,7 @@ class TestPricing:
         assert "<html" not in answer
         assert "30,000" in answer
         answer = client.get("/pricing/", sent | {"server_speed": "0"}, headers={"HX-Request": "true"}).content.decode()
-        assert "positive numbers" in answer
+        assert "positive number in every field" in answer
 
     def test_it_reckons_by_the_price_book_the_plans_and_the_tiers(self) -> None:
         sale = on_sale("CNY")
