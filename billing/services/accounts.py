@@ -75,13 +75,6 @@ def close_account(*, account_id: uuid.UUID, now: datetime) -> None:
             Account.objects.filter(id=account_id).update(closed_at=now, revision=F("revision") + 1)
 
 
-def reopen_account(*, account_id: uuid.UUID) -> None:
-    """Let a closed account take and hold again. Locks the account."""
-    with transaction.atomic():
-        lock_accounts([account_id])
-        Account.objects.filter(id=account_id).update(closed_at=None)
-
-
 def change_expiry(*, account_id: uuid.UUID, expires_at: datetime | None) -> None:
     """Set the time after which an account holds nothing new (None: never). Locks the account."""
     with transaction.atomic():

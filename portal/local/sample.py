@@ -37,8 +37,15 @@ def not_ready(base_url: str) -> str | None:
         return f"the web server does not answer ({error})"
 
 
+class Refused(Failure):
+    """The call was refused, as the product refuses who has spent all, owes Tokens, or is frozen."""
+
+
 def run(demo: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Send the sample; print what it found and cost and what is left; verify ledger and audit log. Raises Failure."""
+    """Send the sample; print what it found and cost and what is left; verify ledger and audit log.
+
+    Raises Failure; Refused where the organization may not spend as it is now.
+    """
     sub_token = demo["sub_tokens"][0]
     before = _available(demo["base_url"], sub_token["secret"])
     started = time.monotonic()
@@ -134,4 +141,5 @@ def _call(url: str, secret: str, body: bytes | None = None, content_type: str = 
                 raise Failure(f"The sample job was not done within the wait ({response.status}): {answer}")
             return answer
     except urllib.error.HTTPError as error:
-        raise Failure(f"{url} answered {error.code}: {error.read().decode(errors='replace')[:500]}") from error
+        kind = Refused if error.code in {403, 429} else Failure
+        raise kind(f"{url} answered {error.code}: {error.read().decode(errors='replace')[:500]}") from error

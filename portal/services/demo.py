@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from allauth.account.models import EmailAddress
 from django.db import transaction
 
 from billing.enums import GrantSource, SubTokenMode
-from billing.errors import LedgerError
+from billing.errors import LedgerError, SubTokenError
 from billing.models import SubToken
 from billing.queries.balances import balance
 from billing.queries.pools import wallet
 from billing.services.grants import issue_grant
 from billing.services.sub_token_life import revoke_sub_token
-from billing.services.sub_tokens import create_sub_token, reclaim_from_sub_token
+from billing.services.sub_tokens import allocate_to_sub_token, create_sub_token, reclaim_from_sub_token
 from portal.services.onboarding import open_organization
 from tenants.actors import Actor, user_actor
 from tenants.identifiers import new_id
@@ -33,10 +34,14 @@ from tenants.secrets import hash_secret
 from tenants.services.management_keys import create_management_key, revoke_management_key
 from tenants.services.teams import create_team
 
+log = structlog.get_logger(__name__)
+
 KEY_NAME = "Demo scripts"
 LIFE = timedelta(days=365)
 # A credential is replaced before it could expire in somebody's hands.
 SPARE = timedelta(days=2)
+# What the sample job and a few calls by hand cost.
+ENOUGH_MTOK = 5_000
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,11 @@ def _management_key(organization: Organization, secret: str, actor: Actor, now: 
 
 
 def _sub_token(organization: Organization, wanted: DemoSubToken, secret: str, actor: Actor, now: datetime) -> str:
-    if SubToken.objects.filter(secret_hash=hash_secret(secret), revoked_at=None, expires_at__gt=now + SPARE).exists():
+    known = SubToken.objects.filter(
+        secret_hash=hash_secret(secret), revoked_at=None, expires_at__gt=now + SPARE
+    ).first()
+    if known is not None:
+        _refill(organization, known, wanted.tokens * 1000, actor, now)
         return secret
     for stale in SubToken.objects.filter(name=wanted.name, revoked_at=None):
         revoke_sub_token(sub_token_id=stale.id, actor=actor, now=now)
@@ -166,20 +175,35 @@ def _sub_token(organization: Organization, wanted: DemoSubToken, secret: str, ac
             return _slice(organization, wanted, _team(organization, wanted, actor, now), actor, now)
     except LedgerError:
         # Visitors spend Tokens, end projects and set ceilings; the demo starts all the same.
-        missing = wanted.tokens * 1000 - balance(wallet().id).available_mtok
-        if missing > 0:
-            key = f"demo-package:{new_id()}"
-            issue_grant(
-                organization_id=organization.id,
-                tokens_mtok=missing,
-                source=GrantSource.MANUAL,
-                expires_at=now + LIFE,
-                reason="Demo package",
-                actor=actor,
-                idempotency_key=key,
-                now=now,
-            )
+        _grant_what_lacks(organization, wanted.tokens * 1000, actor, now)
         return _slice(organization, wanted, None, actor, now)
+
+
+def _refill(organization: Organization, token: SubToken, mtok: int, actor: Actor, now: datetime) -> None:
+    """Give a sub-token that was spent its Tokens again, so that the sample job runs; one with some left keeps those."""
+    if balance(token.account_id).available_mtok >= ENOUGH_MTOK:
+        return
+    try:
+        with transaction.atomic():
+            _grant_what_lacks(organization, mtok, actor, now)
+            allocate_to_sub_token(sub_token_id=token.id, mtok=mtok, actor=actor, now=now)
+    except (LedgerError, SubTokenError):
+        log.warning("demo_not_refilled", sub_token=str(token.id))
+
+
+def _grant_what_lacks(organization: Organization, mtok: int, actor: Actor, now: datetime) -> None:
+    missing = mtok - balance(wallet().id).available_mtok
+    if missing > 0:
+        issue_grant(
+            organization_id=organization.id,
+            tokens_mtok=missing,
+            source=GrantSource.MANUAL,
+            expires_at=now + LIFE,
+            reason="Demo package",
+            actor=actor,
+            idempotency_key=f"demo-package:{new_id()}",
+            now=now,
+        )
 
 
 def _slice(

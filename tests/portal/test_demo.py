@@ -22,6 +22,7 @@ from tenants.actors import user_actor
 from tenants.models import ManagementKey, Organization, User
 from tenants.scope import organization_scope, platform_scope
 from tenants.services.closing import request_deletion
+from tests.factories.alerts import spend
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +98,20 @@ def test_it_starts_again_whatever_visitors_did_with_its_tokens(file: Path, clien
     again = seed(file)
     assert all(works(client, entry) for entry in again["sub_tokens"])
     assert seed(file) == again
+    assert verify_ledger(now=timezone.now()).passed
+
+
+def test_what_visitors_have_spent_is_there_again_under_the_same_secret(file: Path, client: Client) -> None:
+    demo = seed(file)
+    entry = demo["sub_tokens"][0]
+    with platform_scope("test"):
+        organization = Organization.objects.get(slug=demo["organization"])
+    with organization_scope(organization.id):
+        account = SubToken.objects.select_related("account").get(name=entry["name"]).account
+        spend(account, entry["tokens"] * 1000)
+    assert not works(client, entry)
+    assert seed(file)["sub_tokens"][0]["secret"] == entry["secret"]
+    assert works(client, entry)
     assert verify_ledger(now=timezone.now()).passed
 
 
