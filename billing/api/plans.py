@@ -207,15 +207,14 @@ class PlanView(BillingView):
         examples=[CHANGED],
         responses={200: PlanChangeAnswer, **problems(*WRITING, *PAYING)},
     )
-    @permitted(Permission.BILLING_MANAGE, scoped=False)
+    @permitted(Permission.BILLING_MANAGE, scoped=False, once=True)
     def post(self, request: Request) -> Response:
         """Change to a plan: upwards at once, once it is paid; downwards when the period ends.
 
         The first payment is made by a person at `payment_url`; later ones by the saved card, and only where that needs
-        its owner there is a `payment_url` again. Doing it twice changes nothing twice: the second is a `conflict`.
-        Scope `billing.manage`.
+        its owner there is a `payment_url` again. Doing it twice changes nothing twice: with the same `Idempotency-Key`
+        the second gets the first answer, else a `conflict`. Scope `billing.manage`.
         """
-        idempotency_key(request)
         body = PlanConfirmRequest(data=request.data)
         body.is_valid(raise_exception=True)
         credential = management_credential(request)
@@ -271,10 +270,9 @@ class CancelPlanView(BillingView):
         request=None,
         responses={200: PlanChangeAnswer, **problems(*WRITING, *PAYING)},
     )
-    @permitted(Permission.BILLING_MANAGE, scoped=False)
+    @permitted(Permission.BILLING_MANAGE, scoped=False, once=True)
     def post(self, request: Request) -> Response:
         """Let the plan end with its period; until then it can be resumed. Scope `billing.manage`."""
-        idempotency_key(request)
         credential = management_credential(request)
         buyer = buyer_of(credential.organization_id, credential.actor)
         return _changed(
@@ -292,10 +290,9 @@ class ResumePlanView(BillingView):
         request=None,
         responses={200: PlanChangeAnswer, **problems(*WRITING, *PAYING)},
     )
-    @permitted(Permission.BILLING_MANAGE, scoped=False)
+    @permitted(Permission.BILLING_MANAGE, scoped=False, once=True)
     def post(self, request: Request) -> Response:
         """Let the plan go on as it is. Scope `billing.manage`."""
-        idempotency_key(request)
         credential = management_credential(request)
         return _changed(
             plan_orders.resume_plan(

@@ -21,7 +21,7 @@ from tenants.errors import KeyInUse, KeyUsedForOther
 from tenants.permissions import Permission
 from tenants.queries.organizations import frozen_at
 from tenants.scope import organization_scope
-from tenants.services.idempotency import do_once
+from tenants.services.idempotency import Outcome, do_once, do_once_apart
 
 LONGEST_KEY = 255
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -43,7 +43,9 @@ def management_credential(request: Request) -> ManagementCredential:
     return cast("ManagementCredential", request.auth)
 
 
-def permitted(permission: Permission | None, *, scoped: bool = True) -> Callable[[Handler], Handler]:
+def permitted(
+    permission: Permission | None, *, scoped: bool = True, once: bool = False
+) -> Callable[[Handler], Handler]:
     """Let a method run only for a key with `permission`, in one transaction and scope of the key's organization.
 
     None lets any key in: for what a key does to itself alone.
@@ -51,7 +53,8 @@ def permitted(permission: Permission | None, *, scoped: bool = True) -> Callable
     In a frozen organization it only reads.
 
     A method that asks another service and waits for it (`scoped=False`) runs outside of any transaction, opens scopes
-    itself, and does once what comes twice by `idempotency_key(request)`, which it keeps with what it makes.
+    itself, and does once what comes twice by `idempotency_key(request)`, which it keeps with what it makes. One that
+    makes nothing to keep it with has it kept beside (`once=True`).
 
     A POST with an `Idempotency-Key` is done once: when it comes again, its first answer is given again, without the
     secret that it may have shown, and with `Idempotent-Replayed: true`. Refused requests may be sent again as they are.
@@ -66,14 +69,17 @@ def permitted(permission: Permission | None, *, scoped: bool = True) -> Callable
             if not scoped:
                 with organization_scope(credential.organization_id):
                     refuse_frozen(frozen_at(credential.organization_id))
-                return handler(view, request, *args, **kwargs)
+                key = idempotency_key(request) if once else None
+                if key is None:
+                    return handler(view, request, *args, **kwargs)
+                return _answer_once(request, key, lambda: handler(view, request, *args, **kwargs), do_once_apart)
             with organization_scope(credential.organization_id):
                 if request.method not in SAFE_METHODS:
                     refuse_frozen(frozen_at(credential.organization_id))
                 key = idempotency_key(request) if request.method == "POST" else None
                 if key is None:
                     return handler(view, request, *args, **kwargs)
-                return _answer_once(request, key, lambda: handler(view, request, *args, **kwargs))
+                return _answer_once(request, key, lambda: handler(view, request, *args, **kwargs), do_once)
 
         handle.permission = permission  # type: ignore[attr-defined]
         return handle
@@ -89,7 +95,7 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> Response:
+def _answer_once(request: Request, key: str, answer: Callable[[], Response], once: Callable[..., Outcome]) -> Response:
     first: list[Response] = []
 
     def work() -> tuple[int, str]:
@@ -98,7 +104,7 @@ def _answer_once(request: Request, key: str, answer: Callable[[], Response]) -> 
         return response.status_code, dumps(_without_secrets(response.data)).decode()
 
     try:
-        outcome = do_once(
+        outcome = once(
             organization_id=management_credential(request).organization_id,
             key=key,
             route=f"{request.method} {request.path}",

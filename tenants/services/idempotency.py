@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
@@ -13,11 +14,13 @@ from psycopg.errors import LockNotAvailable
 from tenants.errors import KeyInUse, KeyUsedForOther
 from tenants.identifiers import new_id
 from tenants.models import IdempotencyRecord
-from tenants.scope import platform_scope
+from tenants.scope import organization_scope, platform_scope
 
 # How long a duplicate waits for the first request of its key.
 WAIT = "5s"
 KEPT = timedelta(days=30)
+# Longer than any other service keeps a request waiting.
+ABANDONED = timedelta(minutes=2)
 
 CLAIM = """
 INSERT INTO tenants_idempotencyrecord (id, org_id, created_at, key, route, request_hash, body)
@@ -59,6 +62,43 @@ def do_once(
         IdempotencyRecord.objects.filter(organization_id=organization_id, key=key, route=route).update(
             status=status, body=body
         )
+    return Outcome(status, body, replayed=False)
+
+
+def do_once_apart(
+    *,
+    organization_id: uuid.UUID,
+    key: str,
+    route: str,
+    request_hash: str,
+    work: Callable[[], tuple[int, str]],
+    now: datetime,
+) -> Outcome:
+    """Like `do_once`, for work that asks another service: it runs in no transaction, and opens its own scopes.
+
+    While the first request is under way, a duplicate raises KeyInUse. One that has not come to an end in ABANDONED is
+    taken for dead, and the work done again: it must bear that.
+    """
+    found: dict[str, Any] = {"organization_id": organization_id, "key": key, "route": route}
+    with organization_scope(organization_id):
+        if not _claim(organization_id, key, route, request_hash, now):
+            record = IdempotencyRecord.objects.select_for_update().get(**found)
+            if record.request_hash != request_hash:
+                raise KeyUsedForOther
+            if record.status is not None:
+                return Outcome(record.status, record.body, replayed=True)
+            if record.created_at > now - ABANDONED:
+                raise KeyInUse
+            record.created_at = now
+            record.save(update_fields=["created_at"])
+    try:
+        status, body = work()
+    except BaseException:
+        with organization_scope(organization_id):
+            not_done(**found)
+        raise
+    with organization_scope(organization_id):
+        IdempotencyRecord.objects.filter(**found).update(status=status, body=body)
     return Outcome(status, body, replayed=False)
 
 
