@@ -15,14 +15,19 @@ import redis
 
 from portal.local.report import Failure
 
+PROBE_BYTES = 100_000
+
 
 def make_data_directory(path: Path) -> Path:
     """Return the absolute data folder, made when missing. Raises Failure when nothing can be written there."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        try:
+            # An empty file can be made on a full disk too.
+            probe.write_bytes(bytes(PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise Failure(
             f"Nothing can be written to {path} ({error.strerror})."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from portal.local.machine import make_data_directory
+from portal.local.report import Failure
 from tests.portal.folders import server_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -200,3 +203,16 @@ def test_a_data_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path
     assert process.returncode != 0
     assert len(lines) == 1
     assert "Give another folder: TOKENSIGHT_DATA_DIR=" in lines[0]
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    """Files of no more than nothing are what a full disk allows: they can be made, and not written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(Failure, match="Nothing can be written to"):
+            make_data_directory(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+    assert make_data_directory(tmp_path) == tmp_path
