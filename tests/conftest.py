@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from tests.factories.tenants import make_membership, make_organization, make_use
 from tests.migrated import drop_database, dump_to, make_database
 
 pytest_plugins = ["tests.scheduling", "tests.stripe_standin"]
+
+# Longer than nearly every test takes on a busy machine.
+LAST_SECONDS = 8
 
 
 def pytest_configure() -> None:
@@ -78,6 +82,14 @@ def committed_db(transactional_db: None) -> None:
 def _clean_redis() -> Iterator[None]:
     yield
     redis.Redis.from_url(settings.REDIS_URL).flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _within_an_hour() -> None:
+    """Begin no test in an hour's last seconds: limits, quotas and sums of the hour, the day or the month begin anew."""
+    left = 3600 - time.time() % 3600
+    if left < LAST_SECONDS:
+        time.sleep(left)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
-from tests.e2e.browsing import Look, open_page
+from tests.e2e.browsing import Look, open_page, without_language
 from tests.e2e.people import PASSWORD, sign_up
 from tests.e2e.stack import ROOT, Stack
 from tests.totp import code_of
@@ -39,5 +39,4 @@ def staff_cookies(browser: Browser, stack: Stack) -> list[Any]:
             "REDIS_URL": stack.demo["redis_url"],
         }
         subprocess.run([sys.executable, "manage.py", "staff", "add", EMAIL], cwd=ROOT, env=env, check=True)
-        # Without the language that they signed up in: each look brings its own.
-        return [cookie for cookie in page.context.cookies() if cookie.get("name") != "django_language"]
+        return without_language(page.context.cookies())

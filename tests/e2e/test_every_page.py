@@ -10,7 +10,7 @@ import pytest
 from django.urls import get_resolver
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in, walk, without_language
+from tests.e2e.browsing import LOOKS, Look, barriers, open_page, sign_in, walk
 from tests.e2e.stack import Stack
 
 PUBLIC = [
@@ -152,7 +152,7 @@ def test_every_page_of_the_staff_is_without_errors_and_barriers(
 ) -> None:
     errors: list[str] = []
     with open_page(browser, look, errors) as page:
-        page.context.add_cookies(without_language(staff))
+        page.context.add_cookies(staff)
         page.goto(f"{stack.base_url}/staff/")
         one = page.locator("main tbody a").first.get_attribute("href")
         below = [f"{one}{path}" for path in STAFF_ONE]

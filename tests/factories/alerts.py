@@ -35,3 +35,8 @@ def alerts_of(organization: Organization, rule: AlertRule | None = None) -> list
     with organization_scope(organization.id):
         found = Alert.objects.order_by("created_at", "level")
         return list((found.filter(rule=rule) if rule else found).values_list("rule", "level", "announced"))
+
+
+def levels_of(organization: Organization, rule: AlertRule = AlertRule.LIMIT_USED) -> list[int | None]:
+    """Return which levels were raised by a rule, the earliest first."""
+    return [level for _, level, _ in alerts_of(organization, rule)]

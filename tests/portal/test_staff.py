@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from io import StringIO
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,58 +19,20 @@ from billing.queries.balances import organization_balance
 from billing.queries.credentials import forget_credentials
 from detection.enums import JobStatus
 from detection.models import Job, ModelVersion
-from tenants.models import AuditEvent, ManagementKey, Membership, Organization, OutboxMail, Role, User
+from tenants.models import Organization, OutboxMail, User
 from tenants.scope import organization_scope
 from tests.api_client import body, manager_of
 from tests.detection.conftest import Caller, _fresh_memory, make_caller, version  # noqa: F401 fixtures
 from tests.factories.billing import assert_ledger_clean
-from tests.factories.second_factors import give_app
-from tests.factories.tenants import make_membership, make_user
+from tests.portal.staffing import REASON, act, events
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_process")]
-
-REASON = "The customer asked for it, ticket 4711"
-
-
-@pytest.fixture
-def sam(db: None) -> User:
-    """Somebody of the staff, with a second factor."""
-    user = make_user("sam@tokensight.example", is_staff=True)
-    give_app(user)
-    return user
 
 
 @pytest.fixture
 def caller(alpha: Organization, version: ModelVersion) -> Caller:  # noqa: F811
     """A sub-token of Alpha with 10 Tokens, for a model that answers nothing."""
     return make_caller(alpha, requests_per_second=1000, burst=1000)
-
-
-@pytest.fixture
-def staff(client: Client, sam: User) -> Client:
-    """A browser in which somebody of the staff is signed in."""
-    client.force_login(sam)
-    return client
-
-
-def events(organization: Organization, action: str) -> list[AuditEvent]:
-    with organization_scope(organization.id):
-        return list(AuditEvent.objects.filter(action=action).order_by("id"))
-
-
-def act(staff: Client, organization: Organization, name: str, target: object = None, **fields: Any) -> tuple[str, str]:
-    """Go the whole way: form, numbers, confirmation. Return the page with the numbers and the one afterwards."""
-    path = f"/staff/organizations/{organization.id}/acts/{name}/" + (f"{target}/" if target else "")
-    page = staff.get(path)
-    assert page.status_code == HTTPStatus.OK
-    key = re.search(r'name="key" value="([^"]+)"', page.content.decode())
-    assert key
-    form = {"reason": REASON, "key": key[1], **fields}
-    numbers = staff.post(path, form)
-    assert numbers.status_code == HTTPStatus.OK
-    assert 'name="confirmed"' in numbers.content.decode(), "it was not done yet"
-    done = staff.post(path, {**form, "confirmed": "1"}, follow=True)
-    return numbers.content.decode(), done.content.decode()
 
 
 def test_organizations_are_found_by_name_address_and_member(
@@ -306,99 +267,6 @@ def test_who_is_staff_is_said_on_the_machine(alice: User) -> None:
     ]
     with pytest.raises(CommandError):
         call_command("staff", "add", "nobody@alpha.example")
-
-
-class TestImpersonation:
-    @pytest.fixture
-    def bobs(self, alpha: Organization) -> Membership:
-        return make_membership(alpha, make_user("bob@alpha.example"), Role.ADMIN)
-
-    def begin(self, staff: Client, alpha: Organization, membership: Membership) -> Any:
-        path = f"/staff/organizations/{alpha.id}/members/{membership.id}/impersonate/"
-        return staff.post(path, {"reason": REASON, "key": str(uuid4())})
-
-    def test_before_and_after_there_is_nothing(self, staff: Client, alpha: Organization, bobs: Membership) -> None:
-        assert staff.get("/o/alpha/").status_code == HTTPStatus.NOT_FOUND
-        assert self.begin(staff, alpha, bobs)["Location"] == "/o/alpha/"
-        page = staff.get("/o/alpha/").content.decode()
-        assert "looking-as" in page
-        assert "bob@alpha.example" in page
-        assert REASON in page
-        staff.post("/staff/impersonation/end/")
-        assert staff.get("/o/alpha/").status_code == HTTPStatus.NOT_FOUND
-        actions = [e.action for a in ("started", "ended") for e in events(alpha, f"staff.impersonation_{a}")]
-        assert actions == ["staff.impersonation_started", "staff.impersonation_ended"]
-
-    def test_the_banner_is_on_every_page(self, staff: Client, alpha: Organization, bobs: Membership) -> None:
-        self.begin(staff, alpha, bobs)
-        for path in ("/", "/account/", "/staff/", "/o/alpha/members/", "/o/alpha/ledger/", "/no-such-page/"):
-            assert "looking-as" in staff.get(path).content.decode(), path
-
-    def test_nothing_can_be_changed_and_no_secret_made(
-        self, staff: Client, alpha: Organization, bobs: Membership
-    ) -> None:
-        self.begin(staff, alpha, bobs)
-        for path, form in (
-            ("settings/", {"name": "Other"}),
-            ("teams/new/", {"name": "Line 1"}),
-            ("sub-tokens/new/", {"name": "Camera"}),
-            ("management-keys/new/", {"name": "Key"}),
-            (f"members/{bobs.id}/role/", {"role": "owner"}),
-            ("playground/", {}),
-        ):
-            for method in ("get", "post"):
-                response = getattr(staff, method)(f"/o/alpha/{path}", form)
-                assert response.status_code in {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}, (method, path)
-        with organization_scope(alpha.id):
-            assert Organization.objects.get().name == "Alpha"
-            assert not ManagementKey.objects.exists()
-
-    def test_it_is_one_organization_only(
-        self, staff: Client, alpha: Organization, beta: Organization, bobs: Membership
-    ) -> None:
-        self.begin(staff, alpha, bobs)
-        assert staff.get("/o/beta/").status_code == HTTPStatus.NOT_FOUND
-
-    def test_two_at_once_are_refused(self, staff: Client, alpha: Organization, beta: Organization,
-                                     bobs: Membership) -> None:  # fmt: skip
-        self.begin(staff, alpha, bobs)
-        with organization_scope(beta.id):
-            other = Membership.objects.get()
-        path = f"/staff/organizations/{beta.id}/members/{other.id}/impersonate/"
-        page = staff.post(path, {"reason": REASON, "key": str(uuid4())}, follow=True).content.decode()
-        assert "End that first" in page
-        assert events(beta, "staff.impersonation_started") == []
-
-    def test_it_ends_by_itself(self, staff: Client, alpha: Organization, bobs: Membership, time_machine: Any) -> None:
-        self.begin(staff, alpha, bobs)
-        now = datetime.now(UTC)
-        time_machine.move_to(now + timedelta(minutes=29), tick=False)
-        assert staff.get("/o/alpha/").status_code == HTTPStatus.OK
-        time_machine.move_to(now + timedelta(minutes=31), tick=False)
-        assert staff.get("/o/alpha/").status_code == HTTPStatus.NOT_FOUND
-        (ended,) = events(alpha, "staff.impersonation_ended")
-        (started,) = events(alpha, "staff.impersonation_started")
-        assert ended.after["until"] == started.after["until"]
-
-    def test_who_is_no_longer_staff_sees_nothing(
-        self, staff: Client, sam: User, alpha: Organization, bobs: Membership
-    ) -> None:
-        self.begin(staff, alpha, bobs)
-        call_command("staff", "remove", sam.email, stdout=StringIO())
-        assert staff.get("/o/alpha/").status_code == HTTPStatus.NOT_FOUND
-        assert "looking-as" not in staff.get("/").content.decode()
-
-    def test_each_page_is_in_the_log_once(self, staff: Client, alpha: Organization, bobs: Membership) -> None:
-        self.begin(staff, alpha, bobs)
-        for path in ("/o/alpha/", "/o/alpha/ledger/", "/o/alpha/"):
-            staff.get(path)
-        seen = [event.after["page"] for event in events(alpha, "staff.looked_as")]
-        assert seen == ["/o/alpha/", "/o/alpha/ledger/"]
-
-    def test_a_reason_is_needed(self, staff: Client, alpha: Organization, bobs: Membership) -> None:
-        path = f"/staff/organizations/{alpha.id}/members/{bobs.id}/impersonate/"
-        assert staff.post(path, {"reason": "", "key": str(uuid4())}).status_code == HTTPStatus.OK
-        assert events(alpha, "staff.impersonation_started") == []
 
 
 def test_a_deleted_organization_is_not_called_open(staff: Client, alpha: Organization, beta: Organization) -> None:

@@ -18,27 +18,11 @@ from tenants.scope import organization_scope, platform_scope
 from tests.billing.payments.buying import begin, grants_of
 from tests.factories.billing import make_wallet
 from tests.factories.payments import make_stripe_event, payment_now
-from tests.factories.second_factors import give_app
-from tests.factories.tenants import make_user
 from tests.stripe_standin import StandIn
 
 pytestmark = pytest.mark.django_db
 
 REASON = "The customer called, ticket 4711"
-
-
-@pytest.fixture
-def sam(db: None) -> User:
-    """Somebody of the staff, with a second factor."""
-    user = make_user("sam@tokensight.example", is_staff=True)
-    give_app(user)
-    return user
-
-
-@pytest.fixture
-def staff(client: Client, sam: User) -> Client:
-    client.force_login(sam)
-    return client
 
 
 def text(answer: object) -> str:

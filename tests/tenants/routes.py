@@ -34,7 +34,7 @@ OPEN = {
     "dev/mail/<uuid:mail_id>/html/": "on a developer's machine only",
 }
 OPEN_PREFIXES = {
-    "sso/": "leads to an organization's own provider, see tests/tenants/test_single_sign_on.py",
+    "sso/": "leads to an organization's own provider, see tests/tenants/sign_on",
     "accounts/": "signing up and in, by django-allauth",
     "invitations/": "shown to whoever has the secret that was mailed, see tests/tenants/test_invitations.py",
 }

@@ -16,7 +16,7 @@ from billing.services.alert_settings import change_settings
 from tenants.actors import PLATFORM
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
-from tests.factories.alerts import alerts_of, raise_all, spend
+from tests.factories.alerts import alerts_of, levels_of, raise_all, spend
 from tests.factories.billing import NOW, make_account, make_capped_account, make_grant, make_hold, make_wallet
 
 pytestmark = pytest.mark.django_db
@@ -228,9 +228,6 @@ class TestGrants:
 
     RULE = AlertRule.GRANT_USED
 
-    def levels(self, organization: Organization) -> list[int | None]:
-        return [level for _, level, _ in alerts_of(organization, self.RULE)]
-
     def test_of_all_its_lots_together(self, alpha: Organization) -> None:
         wallet = make_wallet(alpha, 1_000_000)
         raise_all()
@@ -239,16 +236,16 @@ class TestGrants:
         for account in spenders[:3]:
             spend(account, 250_000)
         raise_all()
-        assert self.levels(alpha) == []
+        assert levels_of(alpha, self.RULE) == []
         spend(spenders[3], 49_999)
         raise_all()
-        assert self.levels(alpha) == []
+        assert levels_of(alpha, self.RULE) == []
         spend(spenders[3], 1)
         raise_all()
-        assert self.levels(alpha) == [80]
+        assert levels_of(alpha, self.RULE) == [80]
         spend(spenders[3], 200_000)
         raise_all()
-        assert self.levels(alpha) == [80, 95, 100]
+        assert levels_of(alpha, self.RULE) == [80, 95, 100]
 
     def test_at_the_exact_thousandth_whoever_spends(self, alpha: Organization) -> None:
         wallet = make_wallet(alpha, 1_000)
@@ -259,7 +256,7 @@ class TestGrants:
             spend(accounts_[(step * 7) % 10], 10)
             spent += 10
             raise_all()
-            assert self.levels(alpha) == ([80] if spent >= 800 else []), f"after {spent} of 1000"
+            assert levels_of(alpha, self.RULE) == ([80] if spent >= 800 else []), f"after {spent} of 1000"
 
     def test_it_is_looked_at_few_times(self, alpha: Organization) -> None:
         """The marks spare the sum: most spending falls below none."""
@@ -272,7 +269,7 @@ class TestGrants:
             with platform_scope("look"):
                 looked += Crossing.objects.exclude(grant=None).exists()
             raise_all()
-        assert self.levels(alpha) == []
+        assert levels_of(alpha, self.RULE) == []
         assert looked < 60
 
     def test_an_expired_grant_is_no_news(self, alpha: Organization) -> None:
@@ -282,6 +279,6 @@ class TestGrants:
         raise_all()
         spend(wallet, 900)
         raise_all(ends + timedelta(minutes=1))
-        assert self.levels(alpha) == []
+        assert levels_of(alpha, self.RULE) == []
         with platform_scope("look"):
             assert not Crossing.objects.exists()

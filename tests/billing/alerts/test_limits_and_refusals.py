@@ -16,7 +16,7 @@ from billing.services.limits import Ceilings, set_limits
 from tenants.actors import PLATFORM
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
-from tests.factories.alerts import alerts_of, raise_all, spend
+from tests.factories.alerts import alerts_of, levels_of, raise_all, spend
 from tests.factories.billing import make_account, make_capped_account, make_hold, make_wallet
 from tests.factories.limits import make_limits
 
@@ -25,31 +25,22 @@ pytestmark = pytest.mark.django_db
 LIMIT = AlertRule.LIMIT_USED
 
 
-@pytest.fixture(autouse=True)
-def _forgetful() -> None:
-    forget_refusals()
-
-
 @pytest.fixture
 def wallet(alpha: Organization) -> Account:
     return make_wallet(alpha, 1_000_000)
-
-
-def levels(organization: Organization, rule: AlertRule = LIMIT) -> list[int | None]:
-    return [level for _, level, _ in alerts_of(organization, rule)]
 
 
 def test_a_limit_s_levels_count_once_per_window(alpha: Organization, wallet: Account) -> None:
     make_limits(wallet, day=100_000, now=timezone.now())
     spend(wallet, 79_999)
     raise_all()
-    assert levels(alpha) == []
+    assert levels_of(alpha) == []
     spend(wallet, 1)
     raise_all()
-    assert levels(alpha) == [80]
+    assert levels_of(alpha) == [80]
     spend(wallet, 20_000)
     raise_all()
-    assert levels(alpha) == [80, 95, 100]
+    assert levels_of(alpha) == [80, 95, 100]
     with organization_scope(alpha.id):
         alert = Alert.objects.get(rule=LIMIT, level=100)
         assert alert.period == f"day:{timezone.now():%Y-%m-%d}T00:00:00Z"
@@ -73,10 +64,10 @@ def test_a_raised_limit_is_watched_anew_and_told_of_once(alpha: Organization, wa
     make_limits(wallet, month=200_000, now=timezone.now())
     spend(wallet, 74_999)
     raise_all()
-    assert levels(alpha) == [80], "the same window, the same level"
+    assert levels_of(alpha) == [80], "the same window, the same level"
     spend(wallet, 30_001)
     raise_all()
-    assert levels(alpha) == [80, 95]
+    assert levels_of(alpha) == [80, 95]
 
 
 def test_new_levels_hold_for_windows_that_run(alpha: Organization, wallet: Account) -> None:
@@ -86,7 +77,7 @@ def test_new_levels_hold_for_windows_that_run(alpha: Organization, wallet: Accou
         change_settings(organization_id=alpha.id, levels=[50], actor=PLATFORM, now=timezone.now())
     spend(wallet, 40_000)
     raise_all()
-    assert levels(alpha) == [50]
+    assert levels_of(alpha) == [50]
 
 
 def test_without_limits_nothing_is_said_of_them(alpha: Organization, wallet: Account) -> None:
@@ -95,7 +86,7 @@ def test_without_limits_nothing_is_said_of_them(alpha: Organization, wallet: Acc
         set_limits(account_id=wallet.id, ceilings=Ceilings(), actor=PLATFORM, now=timezone.now())
     spend(wallet, 100_000)
     raise_all()
-    assert levels(alpha) == []
+    assert levels_of(alpha) == []
 
 
 def refuse(account: Account, mtok: int, limit: str) -> None:
@@ -109,10 +100,10 @@ def test_a_refused_call_tells_that_too_little_is_left(alpha: Organization, walle
     account = make_account(wallet, 1_000)
     spend(account, 700)
     raise_all()
-    assert levels(alpha, AlertRule.SUB_TOKEN_USED) == []
+    assert levels_of(alpha, AlertRule.SUB_TOKEN_USED) == []
     refuse(account, 700, "tokens")
     raise_all()
-    assert levels(alpha, AlertRule.SUB_TOKEN_USED) == [100]
+    assert levels_of(alpha, AlertRule.SUB_TOKEN_USED) == [100]
     with organization_scope(alpha.id):
         assert Alert.objects.get(rule=AlertRule.SUB_TOKEN_USED).facts["refused"] is True
 
@@ -137,7 +128,7 @@ def test_an_empty_wallet_is_told_of_when_a_call_finds_it(alpha: Organization) ->
     wallet = make_wallet(alpha, 500)
     refuse(wallet, 700, "tokens")
     raise_all()
-    assert levels(alpha, AlertRule.TOKENS_EXHAUSTED) == [100]
+    assert levels_of(alpha, AlertRule.TOKENS_EXHAUSTED) == [100]
 
 
 def test_a_refusal_at_a_limit_is_its_end(alpha: Organization, wallet: Account) -> None:
@@ -145,7 +136,7 @@ def test_a_refusal_at_a_limit_is_its_end(alpha: Organization, wallet: Account) -
     spend(wallet, 700)
     refuse(wallet, 700, "tokens_per_hour")
     raise_all()
-    assert levels(alpha) == [100]
+    assert levels_of(alpha) == [100]
 
 
 def test_an_outsider_s_account_is_not_noted(alpha: Organization, beta: Organization, wallet: Account) -> None:

@@ -10,11 +10,11 @@ from django.utils import timezone, translation
 from billing.alert_words import words
 from billing.enums import AlertRule
 from billing.models import Account, Alert, Plan
-from billing.services.exhaustion import forget_refusals, note_refusal
+from billing.services.exhaustion import note_refusal
 from billing.services.subscriptions import keep_ceilings
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
-from tests.factories.alerts import alerts_of, raise_all, spend
+from tests.factories.alerts import levels_of, raise_all, spend
 from tests.factories.billing import make_wallet
 from tests.factories.limits import make_limits
 from tests.factories.plans import make_boost, make_plan, put_on
@@ -24,11 +24,6 @@ pytestmark = pytest.mark.django_db
 LIMIT = AlertRule.LIMIT_USED
 
 
-@pytest.fixture(autouse=True)
-def _forgetful() -> None:
-    forget_refusals()
-
-
 @pytest.fixture
 def wallet(alpha: Organization) -> Account:
     wallet = make_wallet(alpha, 10_000_000)
@@ -36,21 +31,17 @@ def wallet(alpha: Organization) -> Account:
     return wallet
 
 
-def levels(organization: Organization) -> list[int | None]:
-    return [level for _, level, _ in alerts_of(organization, LIMIT)]
-
-
 def test_its_levels_count_once_an_hour(alpha: Organization, wallet: Account) -> None:
     spend(wallet, 79_999)
     raise_all()
-    assert levels(alpha) == []
+    assert levels_of(alpha) == []
     spend(wallet, 1)
     raise_all()
-    assert levels(alpha) == [80]
+    assert levels_of(alpha) == [80]
     spend(wallet, 20_000)
     raise_all()
     raise_all()
-    assert levels(alpha) == [80, 95, 100]
+    assert levels_of(alpha) == [80, 95, 100]
     with organization_scope(alpha.id):
         alert = Alert.objects.get(rule=LIMIT, level=100)
     ends_at = timezone.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
@@ -92,10 +83,10 @@ def test_a_boost_that_runs_raises_what_the_levels_are_of(alpha: Organization, wa
     make_boost(alpha, "2", starts_at=now - timedelta(minutes=1), hours=2)
     spend(wallet, 159_999)
     raise_all()
-    assert levels(alpha) == []
+    assert levels_of(alpha) == []
     spend(wallet, 1)
     raise_all()
-    assert levels(alpha) == [80]
+    assert levels_of(alpha) == [80]
 
 
 def test_a_boost_that_begins_within_the_hour_is_counted_from_then_on(alpha: Organization, wallet: Account) -> None:
@@ -104,10 +95,10 @@ def test_a_boost_that_begins_within_the_hour_is_counted_from_then_on(alpha: Orga
     make_boost(alpha, "2", starts_at=timezone.now() - timedelta(seconds=1), hours=2)
     spend(wallet, 80_000)
     raise_all()
-    assert levels(alpha) == []
+    assert levels_of(alpha) == []
     spend(wallet, 70_000)
     raise_all()
-    assert levels(alpha) == [80]
+    assert levels_of(alpha) == [80]
 
 
 def test_a_changed_plan_is_watched_anew(alpha: Organization, wallet: Account) -> None:
@@ -117,7 +108,7 @@ def test_a_changed_plan_is_watched_anew(alpha: Organization, wallet: Account) ->
     assert keep_ceilings(now=timezone.now()) == 1
     spend(wallet, 1)
     raise_all()
-    assert levels(alpha) == [80]
+    assert levels_of(alpha) == [80]
 
 
 def test_a_call_that_is_refused_is_told_of_as_the_end(alpha: Organization, wallet: Account) -> None:

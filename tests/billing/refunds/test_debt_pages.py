@@ -14,7 +14,8 @@ from tenants.scope import organization_scope
 from tests.api_client import body, manager_of
 from tests.factories.billing import assert_ledger_clean, make_grant
 from tests.factories.debts import make_debt
-from tests.portal.test_staff import act, events, sam, staff  # noqa: F401 fixtures
+from tests.portal.conftest import sam, staff  # noqa: F401 fixtures
+from tests.portal.staffing import act, events
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_process")]
 

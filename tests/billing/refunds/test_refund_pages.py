@@ -17,7 +17,8 @@ from tests.api_client import body, manager_of
 from tests.billing.refunds.buying import buy, charge_of, hear
 from tests.billing.refunds.test_refunds import available, spend
 from tests.factories.billing import assert_ledger_clean
-from tests.portal.test_staff import act, events, sam, staff  # noqa: F401 fixtures
+from tests.portal.conftest import sam, staff  # noqa: F401 fixtures
+from tests.portal.staffing import act, events
 from tests.stripe_standin import StandIn
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_process")]
