@@ -47,8 +47,8 @@ def remember_migrated_rows() -> None:
             connection.execute(sql.SQL("CREATE TABLE {copy} AS TABLE {table}").format(**_name(table)))
 
 
-def restore_migrated_rows() -> None:
-    """Bring all tables back to what they held after migrating."""
+def restore_migrated_rows(*, anew: bool = False) -> None:
+    """Bring all tables back to what they held after migrating; `anew` also gives them new files."""
     with _owner() as connection:
         connection.execute("SET session_replication_role = replica")
         # A connection that a test left in its transaction is told of here, instead of a test run that hangs.
@@ -56,7 +56,9 @@ def restore_migrated_rows() -> None:
         with connection.transaction():
             every = sql.SQL(", ").join(sql.Identifier("public", table) for table in _tables(connection, "public"))
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(every))
-            # Few tables have any: to truncate them all would make hundreds of files anew each time.
+            if anew:
+                connection.execute(sql.SQL("TRUNCATE {}").format(every))
+            # Few tables have any: to truncate them all makes hundreds of files, which takes ten times as long.
             for table in _with_rows(connection):
                 connection.execute(sql.SQL("DELETE FROM {table}").format(**_name(table)))
             for table in _tables(connection, SEEDS):

@@ -78,6 +78,12 @@ def committed_db(transactional_db: None) -> None:
     """
 
 
+@pytest.fixture
+def fresh_storage(django_db_setup: None) -> None:
+    """Give all tables new files first, where a test looks at how rows lie on the disk. Name it in `usefixtures`."""
+    restore_migrated_rows(anew=True)
+
+
 @pytest.fixture(autouse=True)
 def _clean_redis() -> Iterator[None]:
     yield

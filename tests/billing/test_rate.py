@@ -25,6 +25,8 @@ from billing.services.redis import PAUSE_SECONDS, resume, with_redis
 from tenants.api.problems import Problem
 
 THREADS = 32
+# Longer than a busy machine takes from one statement to the next.
+LEASE_SECONDS = 1.5
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +116,9 @@ def test_a_pause_saves_up_no_more_than_the_burst() -> None:
     who = credential("1", burst=1)
     assert outcome(who) == "admitted"
     time.sleep(2.5)
-    assert [outcome(who), outcome(who)] == ["admitted", "rate_limited"]
+    started = time.monotonic()
+    admitted = sum(outcome(who) == "admitted" for _ in range(5))
+    assert 1 <= admitted <= 1 + (time.monotonic() - started)
 
 
 def test_a_rate_refusal_burns_nothing_and_takes_no_lease() -> None:
@@ -123,18 +127,19 @@ def test_a_rate_refusal_burns_nothing_and_takes_no_lease() -> None:
     assert outcome(who, "a") == "admitted"
     release(who, "a")
     for _ in range(20):
-        assert outcome(who) == "rate_limited"
-    time.sleep(2.05 - (time.monotonic() - started))
+        refused = outcome(who) == "rate_limited"
+        assert refused or time.monotonic() - started >= 2
+    time.sleep(max(2.05 - (time.monotonic() - started), 0))
     assert outcome(who) == "admitted"
 
 
 def test_a_lease_that_is_kept_outlives_its_call_and_the_calls_after_it() -> None:
     who = credential(concurrency=2)
-    admit(who, "job", lease_seconds=0.3)
+    admit(who, "job", lease_seconds=LEASE_SECONDS)
     keep(who, "job", lease_seconds=60)
-    admit(who, "call", lease_seconds=0.3)
+    admit(who, "call", lease_seconds=LEASE_SECONDS)
     assert outcome(who, "third") == "concurrency_limited"
-    time.sleep(0.4)
+    time.sleep(LEASE_SECONDS + 0.05)
     assert [outcome(who, "third"), outcome(who, "fourth")] == ["admitted", "concurrency_limited"]
     release(who, "job")
     assert outcome(who, "fourth") == "admitted"
@@ -159,9 +164,9 @@ def test_a_concurrency_refusal_burns_no_rate() -> None:
 
 def test_a_dead_owners_lease_ends_by_itself() -> None:
     who = credential(concurrency=1)
-    admit(who, "dead", lease_seconds=1)
+    admit(who, "dead", lease_seconds=LEASE_SECONDS)
     assert outcome(who) == "concurrency_limited"
-    time.sleep(1.05)
+    time.sleep(LEASE_SECONDS + 0.05)
     assert outcome(who) == "admitted"
 
 

@@ -24,7 +24,7 @@ from billing.services.rate import Admission, admit, give_back, keep, release, re
 from tenants.api.problems import Problem
 from tenants.models import Organization
 from tenants.scope import organization_scope
-from tests.billing.test_rate import credential, organization, outcome, team
+from tests.billing.test_rate import LEASE_SECONDS, credential, organization, outcome, team
 from tests.factories.billing import make_capped_account, make_wallet
 from tests.factories.limits import make_limits
 from tests.factories.sub_tokens import make_sub_token
@@ -122,9 +122,9 @@ def test_giving_back_twice_gives_back_once() -> None:
 
 def test_a_lease_is_kept_and_released_on_all_levels() -> None:
     who = credential(concurrency=2, above=(team(concurrency=2), organization(concurrency=1)))
-    admit(who, "job", lease_seconds=0.3)
+    admit(who, "job", lease_seconds=LEASE_SECONDS)
     keep(who, "job", lease_seconds=60)
-    time.sleep(0.4)
+    time.sleep(LEASE_SECONDS + 0.05)
     assert outcome(who) == "concurrency_limited"
     client = redis.Redis.from_url(settings.REDIS_URL)
     with client.pipeline(transaction=False) as pipe:
@@ -137,9 +137,9 @@ def test_a_lease_is_kept_and_released_on_all_levels() -> None:
 
 def test_a_dead_owners_lease_ends_by_itself_on_all_levels() -> None:
     who = credential(concurrency=1, above=(organization(concurrency=1),))
-    admit(who, "dead", lease_seconds=0.5)
+    admit(who, "dead", lease_seconds=LEASE_SECONDS)
     assert outcome(who) == "concurrency_limited"
-    time.sleep(0.55)
+    time.sleep(LEASE_SECONDS + 0.05)
     assert outcome(who) == "admitted"
 
 

@@ -24,6 +24,7 @@ from tests.detection.conftest import version  # noqa: F401 a fixture
 from tests.factories.billing import NOW, assert_ledger_clean, make_wallet
 from tests.factories.jobs import make_spender, queue_job
 
+pytestmark = pytest.mark.usefixtures("fresh_storage")
 HOLDS = 300
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -76,7 +75,7 @@ def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
         with organization_scope(alpha.id):
             freeze(organization_id=alpha.id, grant_ids=[grant.id], reference="dispute:1", now=NOW)
 
-    moving = threading.Event()
+    moving, over = threading.Event(), threading.Event()
 
     def move() -> None:
         with organization_scope(alpha.id):
@@ -84,11 +83,13 @@ def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
                 from_account_id=wallet.id, to_account_id=pool.id, mtok=400, idempotency_key="a", now=NOW
             )  # fmt: skip
             moving.set()
-            time.sleep(1)
+            # With the locks it is not frozen before this is over, however long that takes.
+            over.wait(1 if locked else 30)
 
     def freeze_meanwhile() -> None:
         assert moving.wait(30)
         dispute()
+        over.set()
 
     race([move, freeze_meanwhile])
     with organization_scope(alpha.id):

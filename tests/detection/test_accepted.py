@@ -70,7 +70,6 @@ def test_a_worker_makes_room(narrow: Caller, version: ModelVersion) -> None:
         while any(narrow.get(where).json()["status"] != "succeeded" for where in locations):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(0.2)
     accepted(narrow)
     accepted(narrow)
     assert is_full(narrow)

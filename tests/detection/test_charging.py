@@ -178,12 +178,15 @@ def test_a_result_that_redis_lost_is_found_in_the_database(
 
 
 def test_a_wait_that_runs_out_is_answered_with_the_job(caller: Caller, version: ModelVersion) -> None:
+    answered = threading.Event()
+
     def slow(_: bytes) -> list:
-        time.sleep(2.5)
+        assert answered.wait(30)
         return FOUND
 
     with worker(version, slow):
-        response = caller.send(prefer="wait=1")
+        response = caller.send(prefer="wait=2")
+        answered.set()
         assert response.status_code == 202
         assert response.json()["status"] == "running"
         assert (response["Tokens-Used"], response["Tokens-Remaining"]) == ("0", "9.3")

@@ -49,7 +49,7 @@ def test_before_the_job_starts(server: Server, caller: Caller) -> None:
     until(lambda: only_job())
     assert caller.balance().held_mtok == 700
     connection.close()
-    until(lambda: only_job().status == "cancelled", seconds=2)
+    until(lambda: only_job().status == "cancelled")
     assert spent(caller, 0)
 
 

@@ -141,8 +141,9 @@ def test_while_somebody_reads_for_long_the_weeks_wait_and_calls_go_on(committed_
         waited = time.monotonic() - began
         stop.set()
         caller.join()
-    assert waited < 2
-    assert max(longest) < 2
+    # A fifth of a second, and what a busy machine adds; the reader would have kept them for as long as it reads.
+    assert waited < 10
+    assert max(longest) < 10
     before = len(partitions())
     with _owner() as owner, owner.transaction(force_rollback=True):
         owner.execute("SELECT detection_drop_partition(%s)", [later])

@@ -158,7 +158,7 @@ def test_a_second_run_keeps_its_secrets_its_data_and_its_processes_until_ctrl_c(
         output = finish(process)
         assert "Stopped." in output
         assert "Traceback" not in output
-        assert gone(everybody, 1), everybody
+        assert gone(everybody, 10), everybody
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
