@@ -15,6 +15,7 @@ from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
 from billing.queries.credentials import forget_credentials
+from billing.services import redis as limits_redis
 from billing.services.redis import resume
 from tenants.models import Organization, Role, User
 from tests.committed import remember_migrated_rows, restore_migrated_rows
@@ -25,6 +26,7 @@ pytest_plugins = ["tests.scheduling", "tests.stripe_standin"]
 
 # Longer than nearly every test takes on a busy machine.
 LAST_SECONDS = 8
+REDIS_SECONDS = 10.0
 
 
 def pytest_configure() -> None:
@@ -33,6 +35,9 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("tokensight")
     # A password hash that is slow on purpose would be most of the suite's time.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # On a busy machine Redis may take longer to answer than limits wait for it, without being away.
+    limits_redis.TIMEOUT_SECONDS = REDIS_SECONDS
+    settings.CACHES["default"]["OPTIONS"] |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), REDIS_SECONDS)
 
 
 @pytest.fixture(scope="session")

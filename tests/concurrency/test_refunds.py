@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -60,6 +62,21 @@ def again(act: Callable[[random.Random], object], seed: int, turns: int = 8) -> 
     return run
 
 
+def wait_until_somebody_waits_for_us() -> None:
+    """Return when another connection waits for a lock of this one's transaction."""
+    until = time.monotonic() + 30
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+            )
+            if cursor.fetchone()[0]:
+                return
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize("locked", [True, False])
 def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
     committed_db: None, alpha: Organization, monkeypatch: pytest.MonkeyPatch, locked: bool
@@ -75,7 +92,7 @@ def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
         with organization_scope(alpha.id):
             freeze(organization_id=alpha.id, grant_ids=[grant.id], reference="dispute:1", now=NOW)
 
-    moving, over = threading.Event(), threading.Event()
+    moving = threading.Event()
 
     def move() -> None:
         with organization_scope(alpha.id):
@@ -83,13 +100,11 @@ def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
                 from_account_id=wallet.id, to_account_id=pool.id, mtok=400, idempotency_key="a", now=NOW
             )  # fmt: skip
             moving.set()
-            # With the locks it is not frozen before this is over, however long that takes.
-            over.wait(1 if locked else 30)
+            wait_until_somebody_waits_for_us()
 
     def freeze_meanwhile() -> None:
         assert moving.wait(30)
         dispute()
-        over.set()
 
     race([move, freeze_meanwhile])
     with organization_scope(alpha.id):

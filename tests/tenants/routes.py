@@ -24,6 +24,8 @@ STAFF = "staff/"
 OPEN = {
     "": "the front page",
     "pricing/": "what is sold, to everybody",
+    "api/": "the API reference, to everybody",
+    "api/<slug:chapter>/": "the API reference, to everybody",
     "i18n/setlang/": "chooses a language",
     "healthz": "says that the process lives",
     "readyz": "says that the parts are there",
