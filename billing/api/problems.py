@@ -58,10 +58,12 @@ def as_problem(error: Exception) -> Problem | None:
             return _too_little("insufficient_tokens", "There are not so many Tokens to move.", mtok)
         case errors.QuotaExceeded(available_mtok=mtok):
             return _too_little("quota_exceeded", "A quota on the way leaves less room.", mtok)
-        case errors.SubTokenUnknown() | errors.AccountUnknown() | errors.TransferUnknown() | errors.DebtUnknown():
+        case errors.SubTokenUnknown() | errors.AccountUnknown() | errors.TransferUnknown():
             return Problem("not_found", "There is nothing here, or it is not yours to see.")
         case NotFound():
             return Problem("not_found", "There is nothing here, or it is not yours to see.")
+        case errors.DebtUnknown():
+            return Problem("not_found", "Nothing is owed.")
         case errors.TeamUnknown():
             return invalid("team", "There is no such team.")
         case GraceOutOfRange():

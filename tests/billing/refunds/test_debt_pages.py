@@ -12,7 +12,7 @@ from billing.models import Debt
 from tenants.models import Organization, User
 from tenants.scope import organization_scope
 from tests.api_client import body, manager_of
-from tests.factories.billing import assert_ledger_clean, make_grant
+from tests.factories.billing import assert_ledger_clean, make_grant, make_wallet
 from tests.factories.debts import make_debt
 from tests.portal.conftest import sam, staff  # noqa: F401 fixtures
 from tests.portal.staffing import act, events
@@ -55,7 +55,10 @@ def test_what_is_owed_is_listed_with_its_cause_and_settled_from_the_wallet(page:
 def test_the_api_lists_debts_and_settles_them(alpha: Organization, beta: Organization) -> None:
     api, other = manager_of(alpha), manager_of(beta)
     assert body(api.get("/v1/debts"))["data"] == []
-    assert api.post("/v1/debts/settle", {}).status_code == HTTPStatus.NOT_FOUND
+    assert api.post("/v1/debts/settle", {}).status_code == HTTPStatus.NOT_FOUND, "not even a wallet"
+    make_wallet(beta)
+    answer = other.post("/v1/debts/settle", {})
+    assert (answer.status_code, body(answer)["detail"]) == (HTTPStatus.NOT_FOUND, "Nothing is owed.")
     make_debt(alpha, 2_500)
     (debt,) = body(api.get("/v1/debts"))["data"]
     assert (debt["cause"], debt["tokens"], debt["remaining_tokens"]) == ("dispute", 2.5, 2.5)
