@@ -102,7 +102,7 @@ def test_upgrades_at_once(customer: Customer, monkeypatch: pytest.MonkeyPatch, g
     customer.subscribe("basic")
     asked = []
     if not gate:
-        monkeypatch.setattr(plan_orders, "_changing", _open_gate)
+        monkeypatch.setattr(plan_orders, "changing", _open_gate)
     upgrade = plan_orders.subscriptions.upgrade
 
     def counted(**values: Any) -> Any:
