@@ -85,7 +85,7 @@ def test_from_a_refused_call_to_tokens(stack: Stack, browser: Browser, customer:
         assert customer.available() == pytest.approx(before + 1234)
         page.click(".side >> text=Billing")
         expect(page.locator("main")).to_contain_text("13.08 CNY")
-        expect(page.locator("main")).to_contain_text("visa 3184")
+        expect(page.locator("main")).to_contain_text("Visa ···· 3184")
         expect(page.locator("main")).to_contain_text("Invoices go to")
         assert barriers(page) == []
     # The hosted page answers a decline with 402, which browsers write into their console.
