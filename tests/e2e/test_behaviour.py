@@ -104,5 +104,5 @@ def test_on_paper_the_content_is_dark_on_white_and_alone(page: Page, stack: Stac
     expect(page.locator(".top")).to_be_hidden()
     expect(page.locator(".filters")).to_be_hidden()
     expect(page.locator("main table.data")).to_be_visible()
-    assert page.evaluate("getComputedStyle(document.querySelector('.panel')).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    expect(page.locator(".panel").first).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.locator("body")).to_have_css("color", "rgb(0, 0, 0)")
