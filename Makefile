@@ -76,7 +76,7 @@ run: $(VENV)/.base translations ## Start everything, run the sample job, stay un
 
 .PHONY: test
 test: $(VENV)/.dev $(VENV)/.torch translations browser ## Install what the tests need and run them all (ARGS="tests/billing -k hold")
-	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
 # Some browser for the end-to-end tests, and a Chinese font so that screenshots show characters and not boxes.
 .PHONY: browser

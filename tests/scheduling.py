@@ -6,6 +6,8 @@ Of xdist's own ways, `loadgroup` would do this by marks; with pytest 9.2 it igno
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -14,6 +16,20 @@ from xdist.scheduler import LoadScopeScheduling
 # from each other, and a worker that gets none for six seconds rightly loses its jobs. Within the group the browser
 # tests share one product. Groups come first: what takes long is not begun when the other worker has nothing left to do.
 WHOLE_PRODUCTS = ("tests/e2e/", "tests/chaos/", "tests/portal/test_run.py")
+
+
+_makes_way = False
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a worker that runs other tests leave the processors to the one that has the whole products.
+
+    For good, as only root may take more again; the group is what its worker begins with.
+    """
+    global _makes_way
+    if "PYTEST_XDIST_WORKER" in os.environ and not _makes_way and not item.nodeid.startswith(WHOLE_PRODUCTS):
+        os.nice(5)
+        _makes_way = True
 
 
 class Scheduling(LoadScopeScheduling):
