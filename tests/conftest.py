@@ -12,6 +12,7 @@ import redis
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from django.utils import timezone, translation
 from pytest_django import DjangoDbBlocker
 
 from billing.queries.credentials import forget_credentials
@@ -93,6 +94,14 @@ def fresh_storage(django_db_setup: None) -> None:
 def _clean_redis() -> Iterator[None]:
     yield
     redis.Redis.from_url(settings.REDIS_URL).flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _unspoken() -> Iterator[None]:
+    """Let no test find the language or the time zone that another was answered in: a thread keeps both."""
+    yield
+    translation.deactivate()
+    timezone.deactivate()
 
 
 @pytest.fixture(autouse=True)
