@@ -54,9 +54,7 @@ def do_once(
     """
     with transaction.atomic():
         if not _claim(organization_id, key, route, request_hash, now):
-            record = IdempotencyRecord.objects.get(organization_id=organization_id, key=key, route=route)
-            if record.request_hash != request_hash:
-                raise KeyUsedForOther
+            record = _earlier(organization_id, key, route, request_hash)
             return Outcome(record.status or 200, record.body, replayed=True)
         status, body = work()
         IdempotencyRecord.objects.filter(organization_id=organization_id, key=key, route=route).update(
@@ -82,9 +80,7 @@ def do_once_apart(
     found: dict[str, Any] = {"organization_id": organization_id, "key": key, "route": route}
     with organization_scope(organization_id):
         if not _claim(organization_id, key, route, request_hash, now):
-            record = IdempotencyRecord.objects.select_for_update().get(**found)
-            if record.request_hash != request_hash:
-                raise KeyUsedForOther
+            record = _earlier(organization_id, key, route, request_hash)
             if record.status is not None:
                 return Outcome(record.status, record.body, replayed=True)
             if record.created_at > now - ABANDONED:
@@ -121,6 +117,15 @@ def forget_old_answers(now: datetime) -> int:
     """Delete records older than 30 days and return how many. For the scheduler, through the platform's door."""
     with platform_scope("forget old idempotency records", patient=True):
         return IdempotencyRecord.objects.filter(created_at__lt=now - KEPT).delete()[0]
+
+
+def _earlier(organization_id: uuid.UUID, key: str, route: str, request_hash: str) -> IdempotencyRecord:
+    """Return the record of a key's first request, locked. Raises KeyUsedForOther when that was a different one."""
+    records = IdempotencyRecord.objects.select_for_update()
+    record = records.get(organization_id=organization_id, key=key, route=route)
+    if record.request_hash != request_hash:
+        raise KeyUsedForOther
+    return record
 
 
 def _claim(organization_id: uuid.UUID, key: str, route: str, request_hash: str, now: datetime) -> bool:

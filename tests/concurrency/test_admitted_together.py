@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import orjson
 import psycopg
@@ -141,6 +142,24 @@ def test_many_accounts_with_limits_and_keys(
     assert_ledger_clean()
 
 
+def gathering(
+    monkeypatch: pytest.MonkeyPatch, gathered: threading.Barrier, together: Callable[..., list[Any]]
+) -> list[int]:
+    """Let the first turn last until four calls wait for the next; return how many went together, turn by turn."""
+    tried: list[int] = []
+
+    def turn(key: Any, calls: Sequence[tuple[Credential, Job]]) -> list[Any]:
+        tried.append(len(calls))
+        if len(tried) == 1:
+            gathered.wait(timeout=20)
+            while len(admission._combiner._gathered[key]) < 4:
+                time.sleep(0.001)
+        return together(key, calls)
+
+    monkeypatch.setattr(admission, "_combiner", Combiner(turn, most=8))
+    return tried
+
+
 def test_a_batch_with_one_that_cannot_be_takes_the_others(
     committed_db: None,
     version: ModelVersion,  # noqa: F811 the fixture
@@ -151,17 +170,8 @@ def test_a_batch_with_one_that_cannot_be_takes_the_others(
     credential = credential_of(spender)
     jobs = [job_of(spender, version) for _ in range(5)]
     jobs[2].task = "x" * 300
-    gathered, tried = threading.Barrier(5), []
-
-    def together(key: tuple[object, ...], calls: Sequence[tuple[Credential, Job]]) -> list[object]:
-        tried.append(len(calls))
-        if len(tried) == 1:
-            gathered.wait(timeout=20)
-            while len(admission._combiner._gathered[key]) < 4:  # type: ignore[index]
-                time.sleep(0.001)
-        return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
-
-    monkeypatch.setattr(admission, "_combiner", Combiner(together, most=8))
+    gathered = threading.Barrier(5)
+    tried = gathering(monkeypatch, gathered, admission._admit_together)
 
     def client(job: Job) -> str:
         if job is not jobs[0]:
@@ -207,24 +217,19 @@ def test_a_connection_that_breaks_in_the_middle_takes_nothing_twice(
     """Whether the batch was committed and only the word of it lost, or not: each call is then asked for alone."""
     spender = make_spender(10_000)
     credential = credential_of(spender)
-    gathered, tried = threading.Barrier(5), []
+    gathered = threading.Barrier(5)
 
-    def together(key: tuple[object, ...], calls: Sequence[tuple[Credential, Job]]) -> list[object]:
-        tried.append(len(calls))
-        if len(tried) == 1:
-            gathered.wait(timeout=20)
-            while len(admission._combiner._gathered[key]) < 4:  # type: ignore[index]
-                time.sleep(0.001)
-        elif len(calls) > 1:
+    def breaking(key: Any, calls: Sequence[tuple[Credential, Job]]) -> list[Any]:
+        if len(calls) > 1:
             if committed:
-                admission._admit_together(key, calls)  # type: ignore[arg-type]
+                admission._admit_together(key, calls)
             with connect(owner=True) as owner:
                 owner.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
             if committed:
                 raise OperationalError("the connection is lost")
-        return admission._admit_together(key, calls)  # type: ignore[arg-type,return-value]
+        return admission._admit_together(key, calls)
 
-    monkeypatch.setattr(admission, "_combiner", Combiner(together, most=8))
+    tried = gathering(monkeypatch, gathered, breaking)
 
     def client(number: int) -> str:
         with connection.cursor() as cursor:
