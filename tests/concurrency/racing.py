@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,18 @@ def place(connection: psycopg.Connection, account: Account, mtok: int, key: str 
     ).fetchone()
     assert row
     return row[0], hold_id
+
+
+def wait_until_somebody_waits_for(pid: int, *, watch: psycopg.Connection) -> None:
+    """Return when a connection waits for a lock that the server process `pid` holds, seen from the connection `watch`.
+
+    Other databases of the same server, which other tests use at the same time, are none of its business.
+    """
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND %s = ANY (pg_blocking_pids(pid)))"
+    until = time.monotonic() + 60
+    while watch.execute(waiting, [pid]).fetchone() != (True,):
+        assert time.monotonic() < until, "nobody came to wait"
+        time.sleep(0.01)
 
 
 def race(runners: Iterable[Callable[[], Any]]) -> Counter[Any]:

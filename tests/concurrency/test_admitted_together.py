@@ -25,7 +25,7 @@ from tenants.api.problems import Problem
 from tenants.combining import Combiner
 from tenants.identifiers import new_id
 from tenants.scope import organization_scope
-from tests.concurrency.racing import connect, race
+from tests.concurrency.racing import connect, race, wait_until_somebody_waits_for
 from tests.detection.conftest import version  # noqa: F401 a fixture
 from tests.factories.billing import assert_ledger_clean, balance_of
 from tests.factories.jobs import PARAMETERS, make_spender
@@ -297,8 +297,7 @@ def test_one_after_the_other_would_deadlock(committed_db: None, version: ModelVe
                     send(own, [pair])
                     if first and not first_is_in.is_set():
                         first_is_in.set()
-                        while not watch.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]:
-                            time.sleep(0.01)
+                        wait_until_somebody_waits_for(own.info.backend_pid, watch=watch)
             return "admitted"
         return "deadlock"
 

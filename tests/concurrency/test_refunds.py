@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,7 +32,7 @@ from tenants.models import Organization
 from tenants.scope import organization_scope
 from tests.billing.refunds.buying import buy, charge_of
 from tests.billing.refunds.test_bonuses import buy_with
-from tests.concurrency.racing import race
+from tests.concurrency.racing import race, wait_until_somebody_waits_for
 from tests.concurrency.test_splitting import spend
 from tests.factories.billing import (
     NOW,
@@ -62,21 +61,6 @@ def again(act: Callable[[random.Random], object], seed: int, turns: int = 8) -> 
     return run
 
 
-def wait_until_somebody_waits_for_us() -> None:
-    """Return when another connection waits for a lock of this one's transaction."""
-    until = time.monotonic() + 30
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM pg_locks"
-                " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-            )
-            if cursor.fetchone()[0]:
-                return
-            assert time.monotonic() < until
-            time.sleep(0.02)
-
-
 @pytest.mark.parametrize("locked", [True, False])
 def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
     committed_db: None, alpha: Organization, monkeypatch: pytest.MonkeyPatch, locked: bool
@@ -100,7 +84,7 @@ def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
                 from_account_id=wallet.id, to_account_id=pool.id, mtok=400, idempotency_key="a", now=NOW
             )  # fmt: skip
             moving.set()
-            wait_until_somebody_waits_for_us()
+            wait_until_somebody_waits_for(connection.connection.info.backend_pid, watch=connection.connection)
 
     def freeze_meanwhile() -> None:
         assert moving.wait(30)
@@ -122,13 +106,6 @@ def test_everything_at_once_on_one_disputed_grant(committed_db: None, alpha: Org
     capped = make_capped_account(wallet, None)
     bought = 40_000
     lock = threading.Lock()
-
-    def in_scope(act: Callable[[random.Random], object]) -> Callable[[random.Random], None]:
-        def run(chance: random.Random) -> None:
-            with organization_scope(alpha.id):
-                act(chance)
-
-        return run
 
     def dispute(chance: random.Random) -> None:
         reference = f"dispute:{chance.randint(1, 2)}"
@@ -163,14 +140,17 @@ def test_everything_at_once_on_one_disputed_grant(committed_db: None, alpha: Org
             bought += mtok
 
     def move(chance: random.Random) -> None:
-        splitting.give(account_id=fenced.id, mtok=chance.randint(1, 400), actor=PLATFORM, now=NOW)
-        splitting.take(account_id=pool.id, mtok=chance.randint(1, 200), actor=PLATFORM, now=NOW)
+        # A transaction for each: an act takes its locks in order, two acts in one transaction would not.
+        with organization_scope(alpha.id):
+            splitting.give(account_id=fenced.id, mtok=chance.randint(1, 400), actor=PLATFORM, now=NOW)
+        with organization_scope(alpha.id):
+            splitting.take(account_id=pool.id, mtok=chance.randint(1, 200), actor=PLATFORM, now=NOW)
 
     def verify(_: random.Random) -> None:
         assert verify_ledger(now=NOW).passed
         expire_grants(now=NOW)
 
-    acts = [dispute, dispute, lose, lose, refund, refund, buy, in_scope(move), in_scope(move)]
+    acts = [dispute, dispute, lose, lose, refund, refund, buy, move, move]
     race([
         *(again(act, seed) for seed, act in enumerate(acts)),
         *(spend([wallet, pool, fenced, capped], seed) for seed in range(4)),
