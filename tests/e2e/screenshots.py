@@ -24,6 +24,7 @@ from tests.e2e.stack import ROOT, Stack, running_stack
 from tests.e2e.staffing import staff_cookies
 from tests.e2e.test_buying import pay
 from tests.e2e.test_every_page import ACCOUNT, CONSOLE, ONE_OF, PUBLIC, STAFF, STAFF_ONE
+from tests.e2e.test_money import confirm_it_is_me, save_card
 from tests.stripe_standin import PAID
 
 LOOKS = [Look(*look) for look in itertools.product(("en", "zh"), ("light", "dark"), (1280, 390))]
@@ -95,6 +96,8 @@ def live(stack: Stack, browser: Browser, errors: list[str]) -> Lived:
         page.locator(".package-card button[type=submit]").first.click()
         pay(page, PAID)
         page.wait_for_url("**/billing/payments/**")
+        save_card(page, console, made["admin"]["password"], PAID)
+        page.wait_for_url("**/billing/cards/**")
         page.goto(f"{console}/members/invite/")
         page.fill("input[name=email]", "wei.zhang@helio.example")
         page.locator("main form [type=submit]").last.click()
@@ -203,12 +206,14 @@ def nothing_found(page: Page, _: Stack, lived: Lived) -> None:
     page.goto(f"{lived.console}/calls/?status=cancelled")
 
 
-def an_account(page: Page, _: Stack, lived: Lived) -> None:
+def auto_top_up(page: Page, _: Stack, lived: Lived) -> None:
     """Confirm an automatic top-up before it is turned on."""
     page.goto(f"{lived.console}/billing/auto-top-up/")
     page.fill("input[name=threshold]", "100")
     page.fill("input[name=ceiling]", "500")
     page.locator("main form [type=submit]").last.click()
+    page.wait_for_load_state()
+    confirm_it_is_me(page, lived.password)
 
 
 def failing(page: Page, stack: Stack, _: Lived) -> None:
@@ -247,7 +252,7 @@ STATES: dict[str, Callable[[Page, Stack, Lived], None]] = {
     "state-sharing": sharing,
     "state-usage-of-two": usage_of_two,
     "state-nothing-found": nothing_found,
-    "state-auto-top-up": an_account,
+    "state-auto-top-up": auto_top_up,
     "state-failing": failing,
     "state-mails": mails,
     "state-mail": mail,
@@ -303,7 +308,7 @@ def look_at(pictures: Pictures, stack: Stack, lived: Lived, look: Look) -> None:
     pictures.take("public-invitation", lambda: page.goto(lived.invitation))
     sign_in(page, stack.base_url, stack.demo["admin"]["email"], stack.demo["admin"]["password"])
     for name, reach in STATES.items():
-        if reach not in {sharing, usage_of_two, nothing_found, an_account}:
+        if reach not in {sharing, usage_of_two, nothing_found, auto_top_up}:
             pictures.take(name, lambda reach=reach: reach(page, stack, lived), whole=name not in OVER_THE_PAGE)  # type: ignore[misc]
     if pictures.wanted("empty"):
         page.goto(f"{stack.base_url}/organizations/new/")
@@ -314,7 +319,7 @@ def look_at(pictures: Pictures, stack: Stack, lived: Lived, look: Look) -> None:
     page.context.clear_cookies()
     sign_in(page, stack.base_url, lived.email, lived.password)
     for name, reach in STATES.items():
-        if reach in {sharing, usage_of_two, nothing_found, an_account}:
+        if reach in {sharing, usage_of_two, nothing_found, auto_top_up}:
             pictures.take(name, lambda reach=reach: reach(page, stack, lived))  # type: ignore[misc]
     pictures.addresses("console", lived.console, CONSOLE)
     pictures.linked("one-of", lived.console, ONE_OF | LIVED_ONE_OF)
