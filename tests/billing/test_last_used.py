@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -50,7 +51,7 @@ def test_a_call_writes_nothing_itself(alpha: Organization, django_assert_num_que
 def test_a_process_notes_a_sub_token_once_a_minute(alpha: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     sub_token, _ = make_sub_token(alpha)
     clock = [1000.0]
-    monkeypatch.setattr(last_used.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(last_used, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     first = timezone.now()
     note_use(sub_token.id, "198.51.100.7", first)
     clock[0] += 59

@@ -67,10 +67,10 @@ def live_server(directory: Path, **environment: str) -> Iterator[Server]:
 
 
 def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, timeout=60, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             pass

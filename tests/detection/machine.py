@@ -19,6 +19,10 @@ from workers.decode import DecodeError, decode
 
 FOUND = [{"class_id": 1, "class_name": "short", "confidence": 0.9, "bbox": [1.0, 2.0, 30.0, 40.0]}]
 LEASE = dt.timedelta(seconds=30)
+# How long something may take that must happen, on a machine that has much else to do.
+PATIENCE_SECONDS = 60.0
+# Whoever shows a sign of life lives on for longer than any test takes.
+ALIVE_SECONDS = 600
 
 Look = Callable[[bytes], list[dict[str, Any]]]
 
@@ -34,7 +38,7 @@ class Worker:
     def _run(self) -> None:
         try:
             while not self.stopping.is_set():
-                liveness.report("test", {}, seconds=10)
+                liveness.report("test", {}, seconds=ALIVE_SECONDS)
                 claims = queue.claim(
                     version_id=self.version.id, img_size=640, limit=8, worker="test", lease=LEASE, now=timezone.now()
                 )
@@ -48,11 +52,9 @@ class Worker:
             connection.close()
 
     def _outcome(self, claim: queue.Claim) -> Outcome:
-        for _ in range(100):
-            (content,) = blobs.get_many([claim.job_id])
-            if content is not None:
-                break
-            time.sleep(0.005)
+        # The row is committed before its input is stored.
+        until(lambda: blobs.get_many([claim.job_id]) != [None], pause=0.005)
+        (content,) = blobs.get_many([claim.job_id])
         try:
             image = decode(content)
             found = self.look(content)
@@ -73,4 +75,13 @@ def worker(version: ModelVersion, look: Look = lambda _: FOUND) -> Iterator[Work
         yield running
     finally:
         running.stopping.set()
-        running.thread.join(timeout=10)
+        running.thread.join(timeout=PATIENCE_SECONDS)
+        assert not running.thread.is_alive(), "the worker does not stop"
+
+
+def until(what: Callable[[], Any], *, pause: float = 0.05) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(pause)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 
 import psycopg
 import pytest
@@ -17,7 +16,7 @@ from tenants.models import Organization
 from tenants.scope import platform_scope
 from tests.detection.conftest import Caller, make_caller
 from tests.detection.images import picture
-from tests.detection.machine import worker
+from tests.detection.machine import ALIVE_SECONDS, until, worker
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -57,7 +56,7 @@ def test_they_fill_the_sub_token_until_one_is_cancelled(narrow: Caller) -> None:
 
 
 def test_a_job_whose_caller_no_longer_waits_counts_too(narrow: Caller) -> None:
-    liveness.report("busy", {}, seconds=10)
+    liveness.report("busy", {}, seconds=ALIVE_SECONDS)
     assert [narrow.send(prefer="wait=1", headers=FRESH).status_code for _ in range(2)] == [202, 202]
     assert is_full(narrow)
 
@@ -66,10 +65,7 @@ def test_a_worker_makes_room(narrow: Caller, version: ModelVersion) -> None:
     locations = [accepted(narrow), accepted(narrow)]
     assert is_full(narrow)
     with worker(version):
-        deadline = time.monotonic() + 20
-        while any(narrow.get(where).json()["status"] != "succeeded" for where in locations):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: all(narrow.get(where).json()["status"] == "succeeded" for where in locations))
     accepted(narrow)
     accepted(narrow)
     assert is_full(narrow)

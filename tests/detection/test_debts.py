@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
@@ -13,7 +14,7 @@ from billing.models import Grant, Hold
 from billing.services import holds
 from billing.services.takebacks import take_back
 from detection.models import Job, ModelVersion
-from detection.services import doorbell
+from detection.services import doorbell, waiting_room
 from detection.services.waiting_room import admit_waiting
 from tenants.actors import PLATFORM
 from tenants.identifiers import new_id
@@ -29,6 +30,7 @@ FRESH = {"Cache-Control": "no-cache"}
 @pytest.fixture(autouse=True)
 def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorbell, "call", lambda *_: None)
+    monkeypatch.setattr(waiting_room, "ROUND_SECONDS", math.inf)
 
 
 def owe(organization: Organization, mtok: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from detection.models import Job, ModelVersion
+from detection.services import liveness
 from tenants.scope import platform_scope
 from tests.detection.conftest import Caller
 from tests.detection.images import picture
 from tests.detection.live import Server, live_server
-from tests.detection.machine import FOUND, worker
-from tests.detection.test_charging import spent, until
+from tests.detection.machine import ALIVE_SECONDS, FOUND, PATIENCE_SECONDS, until, worker
+from tests.detection.test_charging import spent
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -45,6 +47,8 @@ def only_job() -> Job | None:
 
 def test_before_the_job_starts(server: Server, caller: Caller) -> None:
     """new-api#5288, #4168: a caller who is gone is charged, though nothing was done for them."""
+    # Without any worker the call would be given up by itself.
+    liveness.report("busy", {}, seconds=ALIVE_SECONDS)
     connection = call(server, caller)
     until(lambda: only_job())
     assert caller.balance().held_mtok == 700
@@ -56,14 +60,19 @@ def test_before_the_job_starts(server: Server, caller: Caller) -> None:
 def test_after_the_job_has_started(server: Server, caller: Caller, version: ModelVersion) -> None:
     """new-api#5235: a caller who hangs up gets everything back, though the work was done."""
 
+    gone = threading.Event()
+
     def slow(_: bytes) -> list:
-        time.sleep(2)
+        assert gone.wait(PATIENCE_SECONDS)
+        # The server looks after its callers twice a second. Whether it has by then changes nothing of what follows.
+        time.sleep(1.5)
         return FOUND
 
     with worker(version, slow) as running:
         connection = call(server, caller)
-        assert running.started.wait(10)
+        assert running.started.wait(PATIENCE_SECONDS)
         connection.close()
+        gone.set()
         until(lambda: only_job().status != "running")
     job = only_job()
     assert job.status == "succeeded"
@@ -77,6 +86,6 @@ def test_who_stays_on_the_line_gets_the_answer(server: Server, caller: Caller, v
         return FOUND
 
     with worker(version, slow), call(server, caller) as connection:
-        connection.settimeout(15)
+        connection.settimeout(PATIENCE_SECONDS)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
     assert spent(caller, 700)

@@ -59,7 +59,7 @@ def test_no_server_error_no_token_and_no_memory(server: Server, caller: Caller, 
     bad: list[str] = []
     spent = 0
     with ExitStack() as stack:
-        client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
+        client = stack.enter_context(httpx.Client(base_url=server.url, timeout=120))
         stack.enter_context(worker(version, lambda _: []))
         client.post("/v1/estimate", json={"model": "blank-n"}, headers={"Authorization": f"Bearer {caller.secret}"})
         before = server.resident_bytes()
@@ -135,7 +135,7 @@ def _talk(server: Server, caller: Caller, head: str, body: bytes) -> bytes:
         "POST /v1/detect?model=blank-n HTTP/1.1", "Host: localhost", f"Authorization: Bearer {caller.secret}",
         "Content-Type: image/png", "Connection: close", head,
     ]  # fmt: skip
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         # The answer may come, and the connection end, before everything is sent.
         with suppress(OSError):
             connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)

@@ -44,12 +44,12 @@ def test_tokens_per_hour(caller: Caller, version: ModelVersion) -> None:
 
 
 def test_requests_per_second(caller: Caller, version: ModelVersion) -> None:
-    change(caller, requests_per_second=Decimal("0.01"))
+    change(caller, requests_per_second=Decimal("0.001"))
     assert caller.send(prefer="respond-async").status_code == 202
     answer = caller.send(prefer="respond-async")
     assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
     assert answer.json()["upgrade_url"].endswith("/billing/plan/")
-    assert int(answer.headers["Retry-After"]) > 90
+    assert 500 < int(answer.headers["Retry-After"]) <= 1000
     change(caller, requests_per_second=Decimal("100"))
     assert caller.send(prefer="respond-async").status_code == 202, "the higher rate acts at once"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Account, SubToken
+from billing.queries import credentials
 from detection.models import Job
 from detection.services import doorbell
 from tenants.models import AuditEvent, Organization, User
@@ -67,8 +69,9 @@ def test_the_playground_offers_no_suspended_sub_token(
 
 
 def test_a_call_that_passes_with_an_old_copy_of_the_policy_is_told_why_it_is_refused(
-    alpha: Organization, caller: Caller
+    alpha: Organization, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(credentials, "CACHE_SECONDS", math.inf)
     assert caller.get("/v1/balance").status_code == HTTPStatus.OK
     with organization_scope(alpha.id):
         SubToken.objects.filter(id=caller.sub_token.id).update(suspended_at=timezone.now())

@@ -223,7 +223,7 @@ def test_too_few_tokens(alpha: Organization, caller: Caller) -> None:
 
 
 def test_every_refusal_says_what_was_spent_and_is_left(alpha: Organization, version: ModelVersion) -> None:
-    slow = make_caller(alpha, requests_per_second=1, burst=1)
+    slow = make_caller(alpha, requests_per_second="0.001", burst=1)
     refusals = [slow.send(b"no image"), slow.send(model="nothing"), slow.send(model="yolo26n")]
     assert [code_of(refusal) for refusal in refusals] == [
         "unsupported_media_type", "not_found", "model_not_installed"

@@ -5,31 +5,40 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tenants.api.slow_bodies import CHUNK_BYTES, TICK_SECONDS
 from tests.detection.conftest import Caller
 from tests.detection.images import picture
 from tests.detection.live import Server, live_server
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 THREADS = 2
+# So slow that what was sent in time counts for longer than a busy machine takes.
+BYTES_PER_SECOND = 500
 
 
 @pytest.fixture
-def server(caller: Caller, tmp_path: Path) -> Iterator[Server]:
-    with live_server(
-        tmp_path, WEB_THREADS=str(THREADS), UPLOAD_GRACE_SECONDS="1", UPLOAD_BYTES_PER_SECOND="20000"
-    ) as running:
-        yield running
+def serve(caller: Caller, tmp_path: Path) -> Iterator[Callable[[float], Server]]:
+    """Start a server that gives a body so many seconds before it looks at how fast it comes."""
+    with ExitStack() as stack:
+
+        def start(grace_seconds: float) -> Server:
+            bounds = {"UPLOAD_GRACE_SECONDS": grace_seconds, "UPLOAD_BYTES_PER_SECOND": BYTES_PER_SECOND}
+            environment = {name: str(value) for name, value in bounds.items()}
+            return stack.enter_context(live_server(tmp_path, WEB_THREADS=str(THREADS), **environment))
+
+        yield start
 
 
-def begin(server: Server, head: str, length: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-    connection.sendall(f"POST {head}\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode())
+def begin(server: Server, head: str, length: int, first: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=120)
+    connection.sendall(f"POST {head}\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode() + first)
     return connection
 
 
@@ -59,7 +68,10 @@ def answer(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("secret", [True, False], ids=["with a secret", "without"])
-def test_a_byte_now_and_then_keeps_nobody_waiting(server: Server, caller: Caller, secret: bool) -> None:
+def test_a_byte_now_and_then_keeps_nobody_waiting(
+    serve: Callable[[float], Server], caller: Caller, secret: bool
+) -> None:
+    server = serve(1)
     head = detect(caller) if secret else "/v1/detect HTTP/1.1\r\nContent-Type: image/png"
     stop = threading.Event()
     slow = [begin(server, head, 1_000_000) for _ in range(THREADS)]
@@ -68,7 +80,7 @@ def test_a_byte_now_and_then_keeps_nobody_waiting(server: Server, caller: Caller
         thread.start()
     try:
         time.sleep(0.5)
-        assert httpx.get(f"{server.url}/healthz", timeout=20).status_code == 200
+        assert httpx.get(f"{server.url}/healthz", timeout=120).status_code == 200
         answers = [answer(connection) for connection in slow]
         if secret:
             assert all(b" 400 " in told and b"too slowly" in told for told in answers)
@@ -83,11 +95,12 @@ def test_a_byte_now_and_then_keeps_nobody_waiting(server: Server, caller: Caller
     assert caller.balance().held_mtok == 0
 
 
-def test_a_slow_line_is_served(server: Server, caller: Caller) -> None:
+def test_a_slow_line_is_served(serve: Callable[[float], Server], caller: Caller) -> None:
     """Longer than the grace, but as fast as is asked for."""
+    grace_seconds = 2
     image = picture("BMP", (200, 200))
-    with begin(server, detect(caller), len(image)) as connection:
-        for start in range(0, len(image), 6_000):
-            connection.sendall(image[start : start + 6_000])
-            time.sleep(0.1)
+    first, rest = image[: CHUNK_BYTES + 1], image[CHUNK_BYTES + 1 :]
+    with begin(serve(grace_seconds), detect(caller), len(image), first) as connection:
+        time.sleep(grace_seconds + 2 * TICK_SECONDS)
+        connection.sendall(rest)
         assert b" 202 " in answer(connection)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -17,6 +18,7 @@ from django.conf import settings as project_settings
 from django.core.cache import cache
 from django.test import Client
 from pytest_django.fixtures import Settings
+from redis.exceptions import RedisError
 
 from portal import cache as steady
 from portal.celery import broker_url
@@ -50,16 +52,23 @@ def signed_in(client: Client) -> bool:
 
 
 def test_a_person_signs_in_and_out_and_sees_pages_without_redis(
-    server: EmbeddedRedis, alice: User, alpha: Organization
+    server: EmbeddedRedis, alice: User, alpha: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    failures: list[RedisError] = []
+
+    def note(_event: str, *, error: RedisError, **_: object) -> None:
+        failures.append(error)
+
+    # Within one pause, however long the machine takes over the pages.
+    monkeypatch.setattr(steady, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr(steady.log, "warning", note)
     server.stop()
-    started = time.monotonic()
     client = sign_in(alice)
     assert signed_in(client)
     assert client.get("/o/alpha/members/").status_code == HTTPStatus.OK
     client.post("/accounts/logout/")
     assert not signed_in(client)
-    assert time.monotonic() - started < 5, "nobody waits for a dead server again and again"
+    assert len(failures) == 1, "nobody waits for a dead server again and again"
 
 
 def test_passwords_cannot_be_tried_without_end_without_redis(server: EmbeddedRedis, alice: User) -> None:
@@ -112,7 +121,7 @@ def test_a_full_redis_ends_no_worker(server: EmbeddedRedis, tmp_path: Path) -> N
         assert worker.poll() is None
     finally:
         worker.terminate()
-        worker.wait(20)
+        worker.wait(60)
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> bool:

@@ -10,6 +10,8 @@ import pytest
 from tenants import beside
 from tenants.beside import Beside
 
+PATIENCE_SECONDS = 60.0
+
 
 @pytest.fixture(autouse=True)
 def _not_stopping() -> Iterator[None]:
@@ -26,19 +28,19 @@ def test_runs_follow_each_other_and_never_overlap() -> None:
         if not running.acquire(blocking=False):
             overlaps.append(True)
         begun.release()
-        may_end.acquire(timeout=10)
+        assert may_end.acquire(timeout=PATIENCE_SECONDS)
         runs.append(threading.current_thread().name)
         running.release()
 
     probe = Beside("probe", work)
     probe.start()
-    assert begun.acquire(timeout=10)
+    assert begun.acquire(timeout=PATIENCE_SECONDS)
     for _ in range(5):
         probe.start()
     may_end.release()
-    assert begun.acquire(timeout=10), "what was asked for meanwhile is one more run"
+    assert begun.acquire(timeout=PATIENCE_SECONDS), "what was asked for meanwhile is one more run"
     may_end.release()
-    probe.join(10)
+    probe.join(PATIENCE_SECONDS)
     assert (runs, overlaps) == (["probe", "probe"], [])
 
 
@@ -53,7 +55,7 @@ def test_a_run_that_fails_ends_no_other() -> None:
     probe = Beside("probe", work)
     for _ in range(2):
         probe.start()
-        probe.join(10)
+        probe.join(PATIENCE_SECONDS)
     assert runs == [0, 1]
 
 
@@ -62,5 +64,5 @@ def test_a_process_that_ends_begins_nothing() -> None:
     beside.stopping.set()
     probe = Beside("probe", lambda: runs.append(1))
     probe.start()
-    probe.join(10)
+    probe.join(PATIENCE_SECONDS)
     assert runs == []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from tenants.combining import Combiner
+
+PATIENCE_SECONDS = 60.0
 
 
 class Desk:
@@ -22,7 +26,7 @@ class Desk:
     def together(self, key: str, calls: Sequence[str]) -> list[tuple[str, int]]:
         self.turns.append((key, list(calls)))
         self.begun.release()
-        assert self.may_end.acquire(timeout=20)
+        assert self.may_end.acquire(timeout=PATIENCE_SECONDS)
         if self.refuse in calls:
             raise ValueError(f"{self.refuse} among {len(calls)}")
         return [(call, len(calls)) for call in calls]
@@ -39,10 +43,12 @@ def pool():  # type: ignore[no-untyped-def]
         yield executor
 
 
-def gather(combine: Combiner[str, str, tuple[str, int]], key: str, count: int) -> None:
+def gather(combine: Combiner[Any, Any, Any], key: object, count: int) -> None:
     """Return when so many calls wait for their turn."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(combine._gathered.get(key, ())) < count:
-        threading.Event().wait(0.001)
+        assert time.monotonic() < deadline, "nobody gathers"
+        time.sleep(0.001)
 
 
 def test_a_lone_call_goes_at_once(desk: Desk) -> None:
@@ -57,15 +63,15 @@ def test_a_lone_call_goes_at_once(desk: Desk) -> None:
 def test_what_gathers_goes_together_in_order_and_bounded(desk: Desk, pool: ThreadPoolExecutor) -> None:
     combine = Combiner(desk.together, most=3)
     first = pool.submit(combine, "key", "first")
-    assert desk.begun.acquire(timeout=20)
+    assert desk.begun.acquire(timeout=PATIENCE_SECONDS)
     others = []
     for number in range(5):
         others.append(pool.submit(combine, "key", str(number)))
         gather(combine, "key", number + 1)
     for _ in range(3):
         desk.may_end.release()
-    assert first.result(20) == ("first", 1)
-    assert [other.result(20) for other in others] == [("0", 3), ("1", 3), ("2", 3), ("3", 2), ("4", 2)]
+    assert first.result(PATIENCE_SECONDS) == ("first", 1)
+    assert [other.result(PATIENCE_SECONDS) for other in others] == [("0", 3), ("1", 3), ("2", 3), ("3", 2), ("4", 2)]
     assert [calls for _, calls in desk.turns] == [["first"], ["0", "1", "2"], ["3", "4"]]
     assert combine._gathered == {}
 
@@ -73,27 +79,27 @@ def test_what_gathers_goes_together_in_order_and_bounded(desk: Desk, pool: Threa
 def test_other_keys_do_not_wait(desk: Desk, pool: ThreadPoolExecutor) -> None:
     combine = Combiner(desk.together, most=3)
     calls = [pool.submit(combine, key, key) for key in ("one", "two")]
-    assert desk.begun.acquire(timeout=20)
-    assert desk.begun.acquire(timeout=20), "both are at work at the same time"
+    assert desk.begun.acquire(timeout=PATIENCE_SECONDS)
+    assert desk.begun.acquire(timeout=PATIENCE_SECONDS), "both are at work at the same time"
     desk.may_end.release(2)
-    assert {call.result(20) for call in calls} == {("one", 1), ("two", 1)}
+    assert {call.result(PATIENCE_SECONDS) for call in calls} == {("one", 1), ("two", 1)}
 
 
 def test_one_bad_call_spoils_no_other(desk: Desk, pool: ThreadPoolExecutor) -> None:
     combine = Combiner(desk.together, most=3)
     first = pool.submit(combine, "key", "first")
-    assert desk.begun.acquire(timeout=20)
+    assert desk.begun.acquire(timeout=PATIENCE_SECONDS)
     others = {}
     for number, call in enumerate(("good", "bad", "fine")):
         others[call] = pool.submit(combine, "key", call)
         gather(combine, "key", number + 1)
     desk.refuse = "bad"
     desk.may_end.release(5)
-    assert first.result(20) == ("first", 1)
-    assert others["good"].result(20) == ("good", 1)
-    assert others["fine"].result(20) == ("fine", 1)
+    assert first.result(PATIENCE_SECONDS) == ("first", 1)
+    assert others["good"].result(PATIENCE_SECONDS) == ("good", 1)
+    assert others["fine"].result(PATIENCE_SECONDS) == ("fine", 1)
     with pytest.raises(ValueError, match="bad among 1"):
-        others["bad"].result(20)
+        others["bad"].result(PATIENCE_SECONDS)
     assert desk.turns[1] == ("key", ["good", "bad", "fine"])
     assert sorted(calls for _, calls in desk.turns[2:]) == [["bad"], ["fine"], ["good"]]
 
@@ -115,7 +121,9 @@ def test_many_threads_each_get_their_own(pool: ThreadPoolExecutor) -> None:
     def together(key: int, calls: Sequence[int]) -> list[int]:
         assert busy.acquire(blocking=False), "one turn at a time"
         turns.append(len(calls))
-        threading.Event().wait(0.0005)
+        if len(turns) == 1:
+            # The first turn is as long as it takes until others wait for the next.
+            gather(combine, key, 2)
         busy.release()
         return [call * 2 for call in calls]
 

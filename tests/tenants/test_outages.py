@@ -27,7 +27,7 @@ def ask(statement: str, *, hung_up: bool = False) -> None:
     with DatabaseErrorWrapper(connection), psycopg.connect(**connection.get_connection_params()) as asking:
         if hung_up:
             with psycopg.connect(**connections["owner"].get_connection_params(), autocommit=True) as owner:
-                owner.execute("SELECT pg_terminate_backend(%s)", [asking.info.backend_pid])
+                owner.execute("SELECT pg_terminate_backend(%s, 60000)", [asking.info.backend_pid])
         asking.execute(statement)
 
 

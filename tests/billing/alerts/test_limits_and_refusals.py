@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.utils import timezone
 from billing.enums import AlertRule
 from billing.errors import LedgerError
 from billing.models import Account, Alert, Crossing
+from billing.services import exhaustion
 from billing.services.alert_settings import change_settings
 from billing.services.exhaustion import forget_refusals, note_refusal
 from billing.services.limits import Ceilings, set_limits
@@ -108,7 +110,10 @@ def test_a_refused_call_tells_that_too_little_is_left(alpha: Organization, walle
         assert Alert.objects.get(rule=AlertRule.SUB_TOKEN_USED).facts["refused"] is True
 
 
-def test_a_flood_of_refusals_is_one_alert(alpha: Organization, wallet: Account) -> None:
+def test_a_flood_of_refusals_is_one_alert(
+    alpha: Organization, wallet: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exhaustion, "NOTE_EVERY_SECONDS", math.inf)
     account = make_capped_account(wallet, 1_000)
     spend(account, 700)
     for _ in range(50):

@@ -53,7 +53,7 @@ def ring(
 
 def mails() -> list[tuple[str, datetime]]:
     with platform_scope("look"):
-        return list(OutboxMail.objects.order_by("created_at", "recipient").values_list("recipient", "due_at"))
+        return list(OutboxMail.objects.order_by("created_at", "recipient", "id").values_list("recipient", "due_at"))
 
 
 def inbox(user: User) -> int:

@@ -26,11 +26,19 @@ from tests.receiving import Receiver
 from tests.tenants.outbox.test_sending import Clock
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
 def organization(committed_db: None) -> Organization:
     return make_organization("Alpha")
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine answer late: only who is meant to hang is hung up on."""
+    monkeypatch.setattr(gateway, "CONNECT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(gateway, "DEADLINE_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -108,13 +116,14 @@ def test_a_receiver_that_fails_and_then_works(organization: Organization, receiv
 
 
 def test_a_receiver_that_is_away_is_given_up_after_three_days(organization: Organization, clock: Clock) -> None:
-    with Receiver().running() as receiver:
-        url = receiver.url
-    make_endpoint(organization, url)
-    raise_one(organization)
-    while deliveries()[0].status == DeliveryStatus.QUEUED:
-        webhooks.send_due_webhooks(clock=clock)
-        clock.now = max(clock.now + timedelta(seconds=1), deliveries()[0].due_at)
+    # Bound, so that nobody else gets it, and not listened on.
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        make_endpoint(organization, f"http://127.0.0.1:{kept.getsockname()[1]}/")
+        raise_one(organization)
+        while deliveries()[0].status == DeliveryStatus.QUEUED:
+            webhooks.send_due_webhooks(clock=clock)
+            clock.now = max(clock.now + timedelta(seconds=1), deliveries()[0].due_at)
     (delivery,) = deliveries()
     assert delivery.status == DeliveryStatus.FAILED
     assert timedelta(days=3) < clock.now - NOW < timedelta(days=3, hours=7)
@@ -147,7 +156,7 @@ def test_without_the_lease_two_senders_would_call_twice(
     senders = [threading.Thread(target=race, args=(send,)) for _ in range(2)]
     for sender in senders:
         sender.start()
-        assert receiver.arrivals.acquire(timeout=10), "the second sender has what the first is sending"
+        assert receiver.arrivals.acquire(timeout=PATIENCE_SECONDS), "the second sender has what the first is sending"
     receiver.gate.set()
     for sender in senders:
         sender.join()
@@ -164,7 +173,7 @@ def test_an_endpoint_that_hangs_delays_its_own_deliveries_only(
         raise_one(organization, period="2")
         hanging = threading.Thread(target=lambda: race([lambda: webhooks.send_due_webhooks(clock=clock)]))
         hanging.start()
-        assert slow.arrivals.acquire(timeout=10)
+        assert slow.arrivals.acquire(timeout=PATIENCE_SECONDS)
         make_endpoint(organization, receiver.url, name="quick")
         raise_one(organization, period="3")
         assert webhooks.send_due_webhooks(clock=clock) == 1
@@ -331,8 +340,9 @@ def test_whoever_answers_too_slowly_is_hung_up_on(receiver: Receiver, monkeypatc
     receiver.gate.clear()
     monkeypatch.setattr(gateway, "DEADLINE_SECONDS", 0.3)
     answer = gateway.post(receiver.url, b"{}", {})
-    assert not answer.accepted
-    assert answer.took_ms < 3000
+    assert (answer.status, answer.excerpt) == (None, "")
+    assert answer.error
+    assert not receiver.gate.is_set(), "nobody has let it answer"
 
 
 def test_an_outsider_touches_no_endpoint(organization: Organization, receiver: Receiver) -> None:

@@ -321,6 +321,7 @@ def test_an_id_that_is_none(manager: ApiClient) -> None:
 
 
 def test_times_are_in_utc(manager: ApiClient) -> None:
-    answer = made(manager, expires_in_days=None, expires_at="2026-12-24T12:00:00+08:00")
-    assert answer["expires_at"] == "2026-12-24T04:00:00Z"
+    day = f"{timezone.now() + timedelta(days=20):%Y-%m-%d}"
+    answer = made(manager, expires_in_days=None, expires_at=f"{day}T12:00:00+08:00")
+    assert answer["expires_at"] == f"{day}T04:00:00Z"
     assert datetime.fromisoformat(answer["created_at"]).tzinfo == UTC

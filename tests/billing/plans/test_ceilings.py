@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
 
 from billing.enums import AccountKind
 from billing.errors import ExpiryOutOfRange, HourlyLimitExceeded
-from billing.models import Account, LimitWindow, Plan
+from billing.models import Account, Boost, LimitWindow, Plan
+from billing.queries import credentials
 from billing.queries.credentials import credential_for_secret, credential_for_sub_token, forget_credentials
 from billing.queries.limits import limits_of, plan_hour
 from billing.queries.plans import subscription
@@ -23,6 +26,7 @@ from tenants.actors import PLATFORM
 from tenants.api.problems import Problem
 from tenants.models import Organization
 from tenants.scope import organization_scope, platform_scope
+from tests.billing.test_rate import SLOW, use_up
 from tests.factories.billing import NOW, make_account, make_hold, make_wallet
 from tests.factories.limits import assert_limits_clean, make_limits, used
 from tests.factories.plans import make_boost, make_plan, put_on
@@ -58,6 +62,7 @@ def test_requests_per_second_bind_the_whole_organization(alpha: Organization) ->
     assert second
     admit(first, "a")
     admit(second, "b")
+    use_up(first, -1)
     with pytest.raises(Problem) as refusal:
         admit(first, "c")
     problem = refusal.value
@@ -87,7 +92,7 @@ def test_calls_at_a_time_bind_the_whole_organization(alpha: Organization) -> Non
 def test_the_organizations_own_limit_is_said_to_be_its_own(alpha: Organization) -> None:
     wallet = make_wallet(alpha, 1_000)
     put_on(alpha, make_plan(requests_per_second=Decimal("5")))
-    make_limits(wallet, requests_per_second=Decimal("1"))
+    make_limits(wallet, requests_per_second=Decimal(SLOW))
     caller = credential_for_secret(make_sub_token(alpha)[1])
     assert caller
     admit(caller, "a")
@@ -222,21 +227,29 @@ class TestBoost:
         assert hold(wallet, 1, now=end - just) == "held"
         assert hold(wallet, 1, now=end) == "refused"
 
-    def test_a_copy_of_a_credential_does_not_outlive_it(self, alpha: Organization) -> None:
+    def test_a_copy_of_a_credential_does_not_outlive_it(
+        self, alpha: Organization, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(credentials, "CACHE_SECONDS", math.inf)
         make_wallet(alpha, 1_000)
         put_on(alpha, make_plan(requests_per_second=Decimal("1"), concurrency=3))
-        ends_at = timezone.now() + timedelta(seconds=0.3)
-        make_boost(alpha, "10", starts_at=ends_at - timedelta(hours=1))
+        boost = make_boost(alpha, "10", starts_at=timezone.now() - timedelta(hours=1), hours=2)
         secret = make_sub_token(alpha)[1]
         found = credential_for_secret(secret)
         assert found
         assert found.plan
         assert (found.plan.requests_per_second, found.plan.concurrency) == (10.0, 30)
+        # The database says so from then on; the copy is young enough, and knows until when it holds.
+        with organization_scope(alpha.id):
+            Boost.objects.filter(id=boost.id).update(paid_until=boost.starts_at, ends_at=boost.starts_at)
+        just = timedelta(microseconds=1)
+        monkeypatch.setattr(credentials, "timezone", SimpleNamespace(now=lambda: boost.ends_at - just))
         assert credential_for_secret(secret) is found
-        while timezone.now() < ends_at:
-            pass
+        monkeypatch.setattr(credentials, "timezone", SimpleNamespace(now=lambda: boost.ends_at))
         after = credential_for_secret(secret)
-        assert after is not found
+        assert after
+        assert after.plan
+        assert (after.plan.requests_per_second, after.plan.concurrency) == (1.0, 3)
 
     def test_one_that_was_paid_for_and_has_not_begun_raises_nothing(self, alpha: Organization) -> None:
         make_wallet(alpha, 1_000)

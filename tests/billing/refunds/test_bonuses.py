@@ -352,7 +352,7 @@ class TestRefundAndDisputeOfTheSamePayment:
 
 
 @given(bonus=st.integers(0, 10**9), parts=st.lists(st.integers(1, 10**6), min_size=1, max_size=8))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_sequence_of_parts_takes_more_of_a_bonus_than_there_is(bonus: int, parts: list[int]) -> None:
     payment = Payment(tokens_mtok=sum(parts))
     gone = Part()

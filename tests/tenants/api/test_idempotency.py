@@ -21,6 +21,7 @@ from tests.factories.billing import make_wallet
 
 LINE = {"name": "Line 1", "tokens": 10}
 THREADS = 8
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_concurrent_duplicates_wait_for_the_first(
 
     def send(_: int) -> tuple[int, str, bool, str | None]:
         try:
-            start.wait()
+            start.wait(PATIENCE_SECONDS)
             response = ApiClient(manager.secret).post("/v1/sub_tokens", LINE, Idempotency_Key="line-1")
             answer = body(response)
             return response.status_code, answer["id"], "Idempotent-Replayed" in response, answer["secret"]
@@ -171,7 +172,7 @@ def test_a_duplicate_does_not_wait_for_ever(alpha: Organization, monkeypatch: py
     def slow() -> tuple[int, str]:
         Team.objects.create(organization=alpha, name="Line 1")
         working.set()
-        done.wait(10)
+        assert done.wait(PATIENCE_SECONDS)
         return 201, "{}"
 
     def first() -> None:
@@ -182,11 +183,11 @@ def test_a_duplicate_does_not_wait_for_ever(alpha: Organization, monkeypatch: py
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(first)
-        assert working.wait(10)
+        assert working.wait(PATIENCE_SECONDS)
         with pytest.raises(KeyInUse):
             claim(lambda: (500, "never"))
         done.set()
-        running.result(10)
+        running.result(PATIENCE_SECONDS)
     outcome = claim(lambda: (500, "never"))
     assert (outcome.status, outcome.body, outcome.replayed) == (201, "{}", True)
 

@@ -11,13 +11,17 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
+from tenants.gateways import oidc
 from tenants.models import Organization, SingleSignOn, User
 from tenants.scope import organization_scope
 from tests.tenants.oidc_provider import OidcProvider
 
 
 @pytest.fixture
-def provider() -> Iterator[OidcProvider]:
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[OidcProvider]:
+    # On a busy machine it may answer late, without being away.
+    monkeypatch.setattr(oidc, "CONNECT_SECONDS", 60.0)
+    monkeypatch.setattr(oidc, "DEADLINE_SECONDS", 60.0)
     cache.clear()
     with OidcProvider().running() as running:
         yield running
