@@ -166,7 +166,7 @@ class EmbeddedRedis:
                 output=log,
                 cwd=directory,
             )  # fmt: skip
-        _wait(self._process, self._answers, seconds=10, failed=self._explain)
+        _wait(self._process, self._answers, seconds=60, failed=self._explain)
 
     @property
     def pid(self) -> int:

@@ -52,7 +52,7 @@ def restore_migrated_rows(*, anew: bool = False) -> None:
     with _owner() as connection:
         connection.execute("SET session_replication_role = replica")
         # A connection that a test left in its transaction is told of here, instead of a test run that hangs.
-        connection.execute("SET lock_timeout = '20s'")
+        connection.execute("SET lock_timeout = '60s'")
         with connection.transaction():
             every = sql.SQL(", ").join(sql.Identifier("public", table) for table in _tables(connection, "public"))
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(every))

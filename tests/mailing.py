@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +16,7 @@ from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 
 from tenants.services.outbox import send_due_mail
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from tests.ports import free_port
 
 
 def sent_mails() -> list[EmailMultiAlternatives]:

@@ -23,6 +23,8 @@ from portal.local.database import APP_ROLE, embedded_database
 
 # All workers of a run share it, and no other run does: what they migrate may differ.
 TEMPLATE = f"migrated_{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+# In place of the role's own (tenants/migrations/0011_timeouts.py).
+PATIENCE = {"lock_timeout": "60s", "statement_timeout": "120s", "idle_in_transaction_session_timeout": "240s"}
 # Where processes that a test starts find the dump.
 DUMP = "TESTS_MIGRATED_DUMP"
 
@@ -47,20 +49,40 @@ def _migrate(turn: psycopg.Connection) -> None:
     owner.close()
 
 
+def _left(turn: psycopg.Connection, database: str) -> None:
+    """Return once nobody is connected to a database: the server itself waits 5 seconds for that, and then refuses."""
+    turn.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", [database])
+
+
+def _drop(turn: psycopg.Connection, database: str) -> None:
+    # A thread that outlived its test must not keep the database from being dropped.
+    _left(turn, database)
+    turn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
 def make_database(name: str) -> None:
-    """Make a migrated database; one of this name that another run left behind is dropped."""
+    """Make a migrated database; one of this name that another run left behind is dropped.
+
+    In it the restricted role waits longer than elsewhere: what a test stops for a while on a busy machine, and others
+    wait for, is not stuck.
+    """
+    database, role = sql.Identifier(name), sql.Identifier(APP_ROLE)
     with _turn() as turn:
         _migrate(turn)
-        turn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        turn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        _drop(turn, name)
+        _left(turn, TEMPLATE)
+        turn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, sql.Identifier(TEMPLATE)))
+        for setting, value in PATIENCE.items():
+            turn.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+                role, database, sql.Identifier(setting), sql.Literal(value)
+            ))  # fmt: skip
 
 
 def drop_database(name: str) -> None:
     """Drop a worker's database and, as long as no other worker asks for it again, the template."""
     with _turn() as turn:
         for database in (name, TEMPLATE):
-            # A thread that outlived its test must not keep the database from being dropped.
-            turn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+            _drop(turn, database)
 
 
 def dump_to(path: Path) -> None:

@@ -37,7 +37,7 @@ def _start() -> None:
     os.environ["TOKENSIGHT_DATA_DIR"] = str(_directory / "data")
     if "DATABASE_OWNER_URL" not in os.environ:
         # Tests gain nothing from surviving a power cut.
-        postgres = EmbeddedPostgres(_directory / "postgres", {"fsync": "off", "max_connections": "300"})
+        postgres = EmbeddedPostgres(_directory / "postgres", {"fsync": "off", "max_connections": "500"})
         _started.append(postgres)
         os.environ["DATABASE_OWNER_URL"] = postgres.url("postgres")
         os.environ["DATABASE_URL"] = postgres.url("postgres", role="tokensight_app")

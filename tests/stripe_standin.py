@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import requests
 import stripe
 
 from billing.gateways.stripe.client import forget_clients
+from tests.ports import free_port
 
 SECRET_KEY = "sk_test_local_stand_in"
 WEBHOOK_SECRET = "whsec_local_stand_in_0123456789"
@@ -33,7 +33,7 @@ SECURE_ONCE = "4000002500003155"
 SECURE_ALWAYS = "4000002760003184"
 CHARGES_FAIL = "4000000000000341"
 DISPUTED = "4000000000000259"
-READY_SECONDS = 30
+READY_SECONDS, PATIENCE_SECONDS = 120, 60
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class StandIn:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.Client(base_url=url, timeout=20, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False)
         self._session = requests.Session()
         self._client = stripe.StripeClient(
             SECRET_KEY,
@@ -120,7 +120,7 @@ class StandIn:
         """Deliver an event again: `times`, or with another `api_version`, `account`, `livemode`, `id`, `created`."""
         self.control(f"events/{event}/deliver", **changes)
 
-    def wait_for_deliveries(self, seconds: float = 20) -> None:
+    def wait_for_deliveries(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every delivery has ended."""
         deadline = time.monotonic() + seconds
         while self.http.get("/_config/state").json()["deliveries"]:
@@ -154,13 +154,6 @@ def signed(event: dict[str, Any], *, secret: str = WEBHOOK_SECRET, at: float | N
     return body, f"t={moment},v1={digest}"
 
 
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def start(port: int, *options: str) -> subprocess.Popen[bytes]:
     """Start a stand-in and wait until it answers."""
     process = subprocess.Popen([sys.executable, "-m", "portal.local.stripe", "--port", str(port), *options])
@@ -179,7 +172,7 @@ def start(port: int, *options: str) -> subprocess.Popen[bytes]:
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a stand-in as a signal does, which saves its file."""
     process.terminate()
-    process.wait(15)
+    process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ import psutil
 import psycopg
 from django.core.management import call_command
 
-from benchmarks.stack import free_port
 from portal import processes
 from portal.embedded import EmbeddedPostgres, EmbeddedRedis
 from portal.local.database import embedded_database
 from tests.migrated import DUMP, restore
+from tests.ports import free_port
 
 # What may be killed. Of web also one of its processes alone, of PostgreSQL also the process of one connection.
 VICTIMS = ("web", "web process", "worker", "scheduler", "postgres", "postgres connection", "redis")

@@ -22,7 +22,8 @@ import httpx
 from django.db import connections
 
 from tests.chaos.stack import VICTIMS, Stack
-from tests.stripe_standin import SECRET_KEY, WEBHOOK_SECRET, StandIn, free_port, signed, start, stop
+from tests.ports import free_port
+from tests.stripe_standin import SECRET_KEY, WEBHOOK_SECRET, StandIn, signed, start, stop
 
 # What a payment by card has to tell, about.
 EVENTS_OF_A_PAYMENT = 11
