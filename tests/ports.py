@@ -8,7 +8,7 @@ _kept: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on, and that nobody else is given for as long as this process lives.
+    """Return a port of 127.0.0.1 that nobody listens on, and that nobody else is given while this process lives.
 
     It stays bound here, so that the kernel hands it to no other server and no outgoing connection between now and when
     the server starts, or while one is killed and started again. A server may listen on it all the same if it sets

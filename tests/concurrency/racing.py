@@ -41,15 +41,31 @@ def place(connection: psycopg.Connection, account: Account, mtok: int, key: str 
     return row[0], hold_id
 
 
-def wait_until_somebody_waits_for(pid: int, *, watch: psycopg.Connection) -> None:
-    """Return when a connection waits for a lock that the server process `pid` holds, seen from the connection `watch`.
+def end(pid: int, *, by: psycopg.Connection) -> None:
+    """End the server process `pid` from a connection of the owner, and return when it has ended."""
+    assert by.execute("SELECT pg_terminate_backend(%s, 60000)", [pid]).fetchone() == (True,)
+
+
+# Who waits for a process, or for one that waits for it.
+_BEHIND = """
+WITH RECURSIVE behind AS (
+    SELECT %s::int AS pid
+    UNION
+    SELECT lock.pid FROM pg_locks lock JOIN behind ON behind.pid = ANY (pg_blocking_pids(lock.pid))
+    WHERE NOT lock.granted
+)
+SELECT count(*) - 1 FROM behind
+"""
+
+
+def wait_until_somebody_waits_for(pid: int, *, watch: psycopg.Connection, count: int = 1) -> None:
+    """Return when `count` connections wait for what the server process `pid` has locked, seen from `watch`.
 
     Other databases of the same server, which other tests use at the same time, are none of its business.
     """
-    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND %s = ANY (pg_blocking_pids(pid)))"
     until = time.monotonic() + 60
-    while watch.execute(waiting, [pid]).fetchone() != (True,):
-        assert time.monotonic() < until, "nobody came to wait"
+    while ((row := watch.execute(_BEHIND, [pid]).fetchone()) or (0,))[0] < count:
+        assert time.monotonic() < until, f"of {count} to wait for it came {row}"
         time.sleep(0.01)
 
 

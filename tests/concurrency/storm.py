@@ -42,6 +42,8 @@ from tests.factories.limits import make_limits
 # How many connections do what; together sixty-four.
 SPENDERS, WORKERS, MOVERS, SWEEPERS, EXPIRERS, ROTATORS, SETTERS, GRANTERS, VERIFIERS = 30, 16, 8, 2, 2, 2, 2, 1, 1
 MOVED_MTOK, GRANTED_MTOK, CEILING_MTOK = 600, 4_000, 1_500
+# How much longer than asked for a storm may last.
+PATIENCE_SECONDS = 120
 REFUSED = (
     errors.InsufficientTokens, errors.QuotaExceeded, errors.AccountClosed, errors.AccountExpired, errors.CapBelowDrawn,
 )  # fmt: skip
@@ -81,8 +83,12 @@ class Storm:
         """Return the accounts with a ceiling."""
         return [self.wallet, *self.pools, *(sub_token.account for sub_token in self.sub_tokens)]
 
-    def rage(self, seconds: float) -> None:
-        """Run all sixty-four until the time is over; raise what one of them raises."""
+    def rage(self, seconds: float, *, until: Callable[[Callable[[str], bool]], bool]) -> None:
+        """Run all sixty-four until the time is over and `until` holds; raise what one of them raises.
+
+        `until` is asked with a function that tells whether something of a name has happened: on a busy machine the time
+        alone would not make sure of anything.
+        """
         roles: list[Callable[[Book, random.Random], None]] = [
             *[self.spend] * SPENDERS, *[self.work] * WORKERS, *[self.move] * MOVERS, *[self.sweep] * SWEEPERS,
             *[self.expire] * EXPIRERS, *[self.rotate] * ROTATORS, *[self.set_ceilings] * SETTERS,
@@ -102,7 +108,15 @@ class Storm:
         threads = [threading.Thread(target=run, args=(role, seed)) for seed, role in enumerate(roles)]
         for thread in threads:
             thread.start()
-        self.stop.wait(seconds)
+        began = time.monotonic()
+
+        def happened(name: str) -> bool:
+            return any(book.counts[name] > 0 for book in books)
+
+        while not self.stop.wait(0.1):
+            raged = time.monotonic() - began
+            if raged > seconds and (until(happened) or raged > seconds + PATIENCE_SECONDS):
+                break
         self.stop.set()
         for thread in threads:
             thread.join()
@@ -202,8 +216,9 @@ class Storm:
     def expire(self, book: Book, _chance: random.Random) -> None:
         """Expire grants whose time is over."""
         while not self.stop.wait(0.3):
-            book.mtok["expired"] += expire_grants(now=datetime.now(UTC))
-            book.counts["expiry"] += 1
+            moved = expire_grants(now=datetime.now(UTC))
+            book.mtok["expired"] += moved
+            book.counts["expiry"] += moved > 0
 
     def rotate(self, book: Book, chance: random.Random) -> None:
         """Give sub-tokens new secrets, of which the old and the new must both be believed at once."""

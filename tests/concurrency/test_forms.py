@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from billing.models import SubToken, WebhookDelivery
+from billing.services.splits import split
+from billing.views import splits
 from tenants.models import AuditEvent, Organization, Role
 from tenants.scope import organization_scope
 from tenants.services import idempotency
+from tests.concurrency.racing import race
 from tests.factories.billing import assert_ledger_clean, balance_of, make_wallet
 from tests.factories.rows import Rows
 from tests.factories.second_factors import give_app
@@ -29,25 +33,29 @@ def organization(committed_db: None) -> Organization:
     return make_organization("Alpha")
 
 
-def send_at_once(organization: Organization, keys: list[str]) -> Counter[int]:
-    """Split 3 Tokens into three, once for each key, all at once; return the statuses."""
+def send_at_once(
+    organization: Organization, keys: list[str], answered: Callable[[], object] = lambda: None
+) -> Counter[int]:
+    """Split 3 Tokens into three, once for each key, all at once; return the statuses, and under 0 how many were made.
+
+    Each sender calls `answered` when it has its answer.
+    """
     wallet = make_wallet(organization, 100_000, now=timezone.now())
     user = make_membership(organization, make_user(), Role.OWNER).user
-    start, statuses = threading.Barrier(len(keys)), Counter[int]()
 
-    def send(key: str) -> None:
+    def sender(key: str) -> Callable[[], int]:
         client = Client()
         client.force_login(user)
         sent = {"by": "equal", "tokens": "3", "count": "3", "stem": "Camera", "expires_in_days": "30", "form_key": key}
-        start.wait()
-        statuses[client.post(f"/o/{organization.slug}/splitting/{wallet.id}/split/", sent).status_code] += 1
-        connection.close()
 
-    threads = [threading.Thread(target=send, args=(key,)) for key in keys]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        def send() -> int:
+            status = client.post(f"/o/{organization.slug}/splitting/{wallet.id}/split/", sent).status_code
+            answered()
+            return status
+
+        return send
+
+    statuses = race(sender(key) for key in keys)
     with organization_scope(organization.id):
         made = SubToken.objects.count()
     assert balance_of(wallet, now=timezone.now()).available_mtok == 100_000 - made * 1_000
@@ -67,8 +75,17 @@ def test_forms_of_their_own_all_act(organization: Organization) -> None:
 def test_one_that_waits_too_long_is_told_and_breaks_nothing(
     organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The first one splits only when all others have their answer, so each of them finds its key in use."""
     monkeypatch.setattr(idempotency, "WAIT", "1ms")
-    counted = send_at_once(organization, [str(uuid4())] * SENDERS)
+    told = threading.Semaphore(0)
+
+    def split_once_all_others_are_told(**values: Any) -> Any:
+        for _ in range(SENDERS - 1):
+            assert told.acquire(timeout=60)
+        return split(**values)
+
+    monkeypatch.setattr(splits, "split", split_once_all_others_are_told)
+    counted = send_at_once(organization, [str(uuid4())] * SENDERS, told.release)
     assert counted == {200: 1, 302: SENDERS - 1, 0: 3}
 
 
@@ -78,21 +95,15 @@ def send_again_at_once(organization: Organization, keys: list[str]) -> int:
         delivery = Rows(organization)[WebhookDelivery]
     staff = make_user("sam@tokensight.example", is_staff=True)
     give_app(staff)
-    start = threading.Barrier(len(keys))
 
-    def send(key: str) -> None:
+    def sender(key: str) -> Callable[[], int]:
         client = Client()
         client.force_login(staff)
-        start.wait()
         path = f"/staff/organizations/{organization.id}/acts/resend-webhook/{delivery.pk}/"
-        client.post(path, {"reason": "The customer asked for it", "key": key, "confirmed": "1"})
-        connection.close()
+        sent = {"reason": "The customer asked for it", "key": key, "confirmed": "1"}
+        return lambda: client.post(path, sent).status_code
 
-    threads = [threading.Thread(target=send, args=(key,)) for key in keys]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    race(sender(key) for key in keys)
     with organization_scope(organization.id):
         return AuditEvent.objects.filter(action="webhook.resent_by_staff").count()
 

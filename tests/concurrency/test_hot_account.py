@@ -14,7 +14,14 @@ from billing.models import Account, Hold
 from tenants.models import Organization
 from tenants.scope import organization_scope
 from tests.concurrency.racing import connect, place, race
-from tests.factories.billing import assert_ledger_clean, balance_of, make_capped_account, make_hold, make_wallet
+from tests.factories.billing import (
+    assert_ledger_clean,
+    balance_of,
+    make_capped_account,
+    make_grant,
+    make_hold,
+    make_wallet,
+)
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.slow]
 CLIENTS = 32
@@ -36,9 +43,12 @@ def spend_with_the_ledger(connection: psycopg.Connection, account: Account, mtok
     return place(connection, account, mtok)[0]
 
 
-def spend_by_reading_first(connection: psycopg.Connection, account: Account, mtok: int) -> str:
+def spend_by_reading_first(
+    connection: psycopg.Connection, account: Account, mtok: int, *, all_have_read: threading.Barrier
+) -> str:
     """Read, check, write: what the ledger would be without its locks (and without its constraint)."""
     (held,) = connection.execute("SELECT held FROM control WHERE id = %s", [account.id]).fetchone()
+    all_have_read.wait(timeout=60)
     if 10_007 - held < mtok:
         return "insufficient_tokens"
     connection.execute("UPDATE control SET held = %s WHERE id = %s", [held + mtok, account.id])
@@ -58,21 +68,25 @@ def test_one_account_to_its_last_thousandth(committed_db: None, alpha: Organizat
 
 
 def test_the_race_is_real(committed_db: None, alpha: Organization) -> None:
-    """The negative control: the same clients, reading and then writing, spend what is not there."""
+    """The negative control: the same clients, all reading before the first writes, spend what is not there."""
     wallet = make_wallet(alpha, 10_007)
     with connect() as connection, connect(owner=True) as owner:
         owner.execute("CREATE TABLE control (id uuid PRIMARY KEY, held bigint NOT NULL)")
         owner.execute("GRANT SELECT, INSERT, UPDATE ON control TO tokensight_app")
         try:
             connection.execute("INSERT INTO control VALUES (%s, 0)", [wallet.id])
-            outcomes = hammer(wallet, 101, 5, spend_by_reading_first)
+            spend = partial(spend_by_reading_first, all_have_read=threading.Barrier(CLIENTS))
+            outcomes = hammer(wallet, 101, 5, spend)
         finally:
             owner.execute("DROP TABLE control")
     assert outcomes["held"] > 99
 
 
 def test_nested_caps_are_exact_together(committed_db: None, alpha: Organization) -> None:
-    """Two members under one team's cap, beside the wallet's own spending: no ceiling is passed, each is reached."""
+    """Two members under one team's cap, beside the wallet's own spending: no ceiling is passed, each is reached.
+
+    Whose Tokens are gone when the wallet is empty depends on who came first; once it has more, the team's cap decides.
+    """
     wallet = make_wallet(alpha, 10_000)
     team = make_capped_account(wallet, 3_000, kind="team_pool")
     members = [make_capped_account(team, 2_000), make_capped_account(team, None)]
@@ -82,17 +96,24 @@ def test_nested_caps_are_exact_together(committed_db: None, alpha: Organization)
             outcomes = Counter(place(connection, account, 100)[0] for _ in range(12))
         return str(account.id), str(outcomes["held"])
 
-    turns = [members[0], members[1], wallet, members[0]] * (CLIENTS // 4)
     counted: Counter[str] = Counter()
-    for (account_id, held), times in race([partial(client, account) for account in turns]).items():
-        counted[account_id] += int(held) * times
-    one, two = (counted[str(member.id)] for member in members)
-    assert one + two == 30
-    assert one <= 20
-    assert counted[str(wallet.id)] == 70
-    assert balance_of(team).drawn_mtok == 3_000
-    assert [balance_of(member).drawn_mtok for member in members] == [one * 100, two * 100]
+
+    def spend_at_once(accounts: list[Account]) -> tuple[int, int, int]:
+        for (account_id, held), times in race([partial(client, account) for account in accounts]).items():
+            counted[account_id] += int(held) * times
+        one, two, own = (counted[str(account.id)] for account in (*members, wallet))
+        assert one <= 20
+        assert one + two <= 30
+        assert balance_of(team).drawn_mtok == (one + two) * 100
+        assert [balance_of(member).drawn_mtok for member in members] == [one * 100, two * 100]
+        return one, two, own
+
+    assert sum(spend_at_once([members[0], members[1], wallet, members[0]] * (CLIENTS // 4))) == 100
     assert balance_of(wallet).available_mtok == 0
+    make_grant(alpha, 3_000)
+    one, two, own = spend_at_once([members[0], members[1]] * (CLIENTS // 4))
+    assert one + two == 30
+    assert balance_of(wallet).available_mtok == 13_000 - (30 + own) * 100
     assert_ledger_clean()
 
 

@@ -20,7 +20,14 @@ from tenants.identifiers import new_id
 from tenants.models import Organization
 from tenants.scope import organization_scope
 from tests.concurrency.racing import connect, place, race
-from tests.factories.billing import NOW, assert_ledger_clean, make_account, make_capped_account, make_wallet
+from tests.factories.billing import (
+    NOW,
+    assert_ledger_clean,
+    make_account,
+    make_capped_account,
+    make_grant,
+    make_wallet,
+)
 from tests.factories.limits import assert_limits_clean, make_limits, used
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.slow]
@@ -44,10 +51,13 @@ def spend_with_the_ledger(connection: psycopg.Connection, account: Account, mtok
     return place(connection, account, mtok)[0]
 
 
-def spend_by_reading_first(connection: psycopg.Connection, account: Account, mtok: int) -> str:
+def spend_by_reading_first(
+    connection: psycopg.Connection, account: Account, mtok: int, *, all_have_read: threading.Barrier
+) -> str:
     """Read the windows, compare, count: what limits would be without their lock."""
     levels = [str(level) for level in account.limited_by or []]
     rows = connection.execute("SELECT used, ceiling FROM control WHERE id = ANY (%s)", [levels]).fetchall()
+    all_have_read.wait(timeout=60)
     if any(count + mtok > ceiling for count, ceiling in rows):
         return "hourly_limit_exceeded"
     for level in sorted(levels):
@@ -91,7 +101,7 @@ def test_every_level_to_its_last_thousandth(levels: list[Account]) -> None:
 
 
 def test_the_race_is_real(levels: list[Account]) -> None:
-    """The negative control: the same clients, reading and then counting, pass the organization's ceiling."""
+    """The negative control: the same clients, all reading before the first counts, pass the organization's ceiling."""
     wallet, *_teams = levels
     make_limits(wallet, hour=9_999)
     with connect() as connection, connect(owner=True) as owner:
@@ -101,16 +111,27 @@ def test_the_race_is_real(levels: list[Account]) -> None:
             connection.execute("INSERT INTO control VALUES (%s, 0, 9999)", [wallet.id])
             with organization_scope(wallet.organization_id):
                 members = list(Account.objects.filter(id__in=[account.id for account in levels[3:]]))
-            counted = hammer(members, 101, 8, spend_by_reading_first)
+            spend = partial(spend_by_reading_first, all_have_read=threading.Barrier(CLIENTS))
+            counted = hammer(members, 101, 8, spend)
         finally:
             owner.execute("DROP TABLE control")
     assert sum(count for (_, outcome), count in counted.items() if outcome == "held") > 99
 
 
-def test_limits_that_are_set_under_fire_miss_no_hold(levels: list[Account]) -> None:
+def test_limits_that_are_set_under_fire_miss_no_hold(alpha: Organization, levels: list[Account]) -> None:
     """Holds that are placed while a limit is being set are counted by it, whichever of the two commits first."""
     wallet, one, two, *members = levels
     stop = threading.Event()
+    # So much that nothing is short, however long the limits take.
+    make_grant(alpha, 10**10)
+    for member in members:
+        if member.mode == "ring_fenced":
+            with organization_scope(alpha.id):
+                allocations.allocate(
+                    from_account_id=member.parent_id, to_account_id=member.id, mtok=10**9,
+                    idempotency_key=str(new_id()), now=NOW,
+                )  # fmt: skip
+    plenty = 10**9
 
     def spender(seed: int) -> None:
         chance = random.Random(seed)
@@ -122,17 +143,17 @@ def test_limits_that_are_set_under_fire_miss_no_hold(levels: list[Account]) -> N
         try:
             for _ in range(3):
                 for account in (wallet, one, two, *members):
-                    make_limits(account, hour=10**6, day=10**6, month=10**6, total=10**6)
+                    make_limits(account, hour=plenty, day=plenty, month=plenty, total=plenty)
                 late = make_capped_account(one, None)
                 with connect() as connection:
                     assert place(connection, late, 7)[0] == "held"
                 make_limits(one)
-                make_limits(wallet, total=10**6)
+                make_limits(wallet, total=plenty)
         finally:
             stop.set()
 
     race([*(partial(spender, seed) for seed in range(6)), setter])
-    make_limits(one, hour=10**6)
+    make_limits(one, hour=plenty)
     assert_limits_clean()
     spent = used(wallet)["total"]
     make_limits(wallet, total=spent)

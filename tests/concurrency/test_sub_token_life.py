@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -33,13 +32,13 @@ ROTATIONS, READERS, SPENDERS = 20, 4, 4
 
 @pytest.fixture
 def issued(alpha: Organization) -> IssuedSubToken:
-    """A sub-token with 50 Tokens."""
-    return create(alpha, "Line 1", 50_000)
+    """A sub-token with more than a test can spend."""
+    return create(alpha, "Line 1", 10**9)
 
 
 def create(alpha: Organization, name: str, mtok: int) -> IssuedSubToken:
     now = timezone.now()
-    make_wallet(alpha, 100_000, now=now)
+    make_wallet(alpha, 10**9, now=now)
     with organization_scope(alpha.id):
         return create_sub_token(organization_id=alpha.id, name=name, mtok=mtok, actor=PLATFORM, now=now)
 
@@ -102,31 +101,28 @@ def test_of_many_rotations_at_once_each_secret_lives_and_one_is_the_newest(issue
         assert RetiredSecret.objects.count() == 8
 
 
-def spend_while(issued: IssuedSubToken, stop: Callable[[], Any]) -> list[tuple[float, str]]:
-    """Place holds on several connections, `stop` the sub-token meanwhile; return the holds begun after that."""
+def spend_while(issued: IssuedSubToken, stop: Callable[[], Any]) -> set[str]:
+    """Place holds on several connections, `stop` the sub-token meanwhile; return what became of those begun after."""
     account = Account(id=issued.sub_token.account_id, organization_id=issued.sub_token.organization_id)
-    stopped_at: list[float] = []
-    outcomes: list[tuple[float, str]] = []
+    all_spend, stopped = threading.Barrier(SPENDERS + 1), threading.Event()
 
-    def stopper() -> None:
-        time.sleep(0.2)
-        stop()
-        stopped_at.append(time.monotonic())
+    def stopper() -> frozenset[str]:
+        all_spend.wait(timeout=60)
+        try:
+            stop()
+        finally:
+            stopped.set()
+        return frozenset()
 
-    def spender() -> None:
+    def spender() -> frozenset[str]:
         with connect() as web:
-            until = None
-            while until is None or time.monotonic() < until:
-                begun = time.monotonic()
-                outcomes.append((begun, place(web, account, 1)[0]))
-                if stopped_at and until is None:
-                    until = time.monotonic() + 0.2
+            assert place(web, account, 1)[0] == "held"
+            all_spend.wait(timeout=60)
+            while not stopped.is_set():
+                place(web, account, 1)
+            return frozenset(place(web, account, 1)[0] for _ in range(10))
 
-    race([stopper] + [spender] * SPENDERS)
-    assert any(outcome == "held" for begun, outcome in outcomes if begun < stopped_at[0])
-    late = [(begun, outcome) for begun, outcome in outcomes if begun > stopped_at[0]]
-    assert late
-    return late
+    return set().union(*race([stopper] + [spender] * SPENDERS))
 
 
 def test_no_hold_that_begins_after_the_revocation_is_placed(issued: IssuedSubToken) -> None:
@@ -134,7 +130,7 @@ def test_no_hold_that_begins_after_the_revocation_is_placed(issued: IssuedSubTok
         with organization_scope(issued.sub_token.organization_id):
             revoke_sub_token(sub_token_id=issued.sub_token.id, actor=PLATFORM, now=timezone.now())
 
-    assert {outcome for _, outcome in spend_while(issued, revoke)} == {"account_closed"}
+    assert spend_while(issued, revoke) == {"account_closed"}
     assert_ledger_clean()
 
 
@@ -143,7 +139,7 @@ def test_the_control_a_revocation_that_leaves_the_account_open_is_outrun(issued:
         with organization_scope(issued.sub_token.organization_id):
             SubToken.objects.filter(id=issued.sub_token.id).update(revoked_at=timezone.now())
 
-    assert "held" in {outcome for _, outcome in spend_while(issued, forget_the_account)}
+    assert spend_while(issued, forget_the_account) == {"held"}
 
 
 def test_many_are_revoked_and_emptied_from_two_sides_and_nothing_is_lost(alpha: Organization) -> None:
