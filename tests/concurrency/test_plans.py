@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,10 +104,13 @@ def test_upgrades_at_once(customer: Customer, monkeypatch: pytest.MonkeyPatch, g
     asked = []
     if not gate:
         monkeypatch.setattr(plan_orders, "changing", _open_gate)
-    upgrade = plan_orders.subscriptions.upgrade
+    upgrade, all_ask = plan_orders.subscriptions.upgrade, threading.Barrier(4)
 
     def counted(**values: Any) -> Any:
         asked.append(values["key"])
+        if not gate:
+            all_ask.wait(timeout=60)
+            raise PlanError
         return upgrade(**values)
 
     monkeypatch.setattr(plan_orders.subscriptions, "upgrade", counted)
@@ -119,7 +123,7 @@ def test_upgrades_at_once(customer: Customer, monkeypatch: pytest.MonkeyPatch, g
 
     outcomes = race([change] * 4)
     if not gate:
-        assert len(asked) > 1
+        assert len(set(asked)) == 4
         return
     assert outcomes == {"done": 1, "refused": 3}
     assert len(asked) == 1
@@ -128,24 +132,43 @@ def test_upgrades_at_once(customer: Customer, monkeypatch: pytest.MonkeyPatch, g
     assert len(customer.plan_tokens()) == 2
 
 
-@pytest.mark.parametrize("turn", range(3))
-def test_an_upgrade_that_races_the_renewal(customer: Customer, turn: int) -> None:
+# Before which of its own steps an upgrade finds that the subscription has been renewed meanwhile.
+STEPS = {
+    "before it begins": (plan_orders, "preview_change"),
+    "before it is shown": (plan_orders.subscriptions, "preview_upgrade"),
+    "before it is asked for": (plan_orders.subscriptions, "upgrade"),
+    "before it is looked at": (plan_orders, "look"),
+    "before it is settled": (plan_orders, "settle"),
+}
+
+
+@pytest.mark.parametrize("step", [*STEPS, "at once"])
+def test_an_upgrade_that_races_the_renewal(customer: Customer, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     customer.subscribe("basic")
     stripe_id = customer.row().stripe_id
     assert stripe_id
-
-    def change() -> str:
-        try:
-            return customer.change("advanced").state
-        except PlanError:
-            return "refused"
 
     def renew() -> str:
         customer.standin.control(f"subscriptions/{stripe_id}/renew")
         customer.hear()
         return "renewed"
 
-    race([change, renew])
+    def change() -> str:
+        return customer.change("advanced").state
+
+    if step in STEPS:
+        place, name = STEPS[step]
+        act = getattr(place, name)
+
+        def renew_and_go_on(*words: Any, **values: Any) -> Any:
+            monkeypatch.setattr(place, name, act)
+            renew()
+            return act(*words, **values)
+
+        monkeypatch.setattr(place, name, renew_and_go_on)
+        assert change() == "done"
+    else:
+        assert race([change, renew]) == {"done": 1, "renewed": 1}
     customer.hear()
     paid = invoices.paid_invoices(stripe_id)
     with organization_scope(customer.id):

@@ -71,7 +71,7 @@ def test_killed(committed_db: None, standin: StandIn, alpha: Organization, step:
     database = connections["default"].settings_dict["NAME"]
     dead = subprocess.run(
         [sys.executable, "-c", DYING, database, str(alpha.id), str(payment.id), module, name],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert dead.returncode == -signal.SIGKILL, dead.stderr
 

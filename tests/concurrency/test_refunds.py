@@ -16,13 +16,14 @@ from django.utils import timezone
 from billing import errors
 from billing.enums import DebtCause
 from billing.gateways.stripe import disputes as gateway
-from billing.models import Account, Debt, Dispute, Freeze, Lot, Payment, Refund
+from billing.models import Account, Debt, Dispute, Freeze, Grant, Lot, Payment, Refund
 from billing.queries.balances import organization_balance
-from billing.services import allocations, freezes, splitting
+from billing.services import allocations, freezes, refunds, splitting
 from billing.services.disputes import keep_dispute
 from billing.services.expiry import expire_grants
 from billing.services.freezes import freeze, thaw
 from billing.services.grants import refund_unspent
+from billing.services.parts import bonus_grants
 from billing.services.refund_rounds import finish_refunds
 from billing.services.refunds import request_refund
 from billing.services.takebacks import take_back
@@ -45,6 +46,7 @@ from tests.factories.billing import (
 from tests.stripe_standin import StandIn
 
 pytestmark = [pytest.mark.concurrency, pytest.mark.slow]
+ASKERS = 12
 
 
 def again(act: Callable[[random.Random], object], seed: int, turns: int = 8) -> Callable[[], None]:
@@ -87,7 +89,7 @@ def test_what_moves_while_it_is_frozen_is_frozen_where_it_arrives(
             wait_until_somebody_waits_for(connection.connection.info.backend_pid, watch=connection.connection)
 
     def freeze_meanwhile() -> None:
-        assert moving.wait(30)
+        assert moving.wait(60)
         dispute()
 
     race([move, freeze_meanwhile])
@@ -198,6 +200,15 @@ def test_refunds_of_one_payment_against_captures_and_moves(
             "select_for_update",
             lambda self, *args, **kwargs: self if self.model is Payment else lock(self, *args, **kwargs),
         )
+        all_have_read_it, asking = threading.Barrier(ASKERS), threading.local()
+
+        def bonuses_once_all_have_read_the_payment(found: Payment) -> list[Grant]:
+            if not getattr(asking, "has_read_it", False):
+                asking.has_read_it = True
+                all_have_read_it.wait(timeout=60)
+            return bonus_grants(found)
+
+        monkeypatch.setattr(refunds, "bonus_grants", bonuses_once_all_have_read_the_payment)
 
     def ask(seed: int) -> Callable[[], str]:
         def run() -> str:
@@ -215,7 +226,7 @@ def test_refunds_of_one_payment_against_captures_and_moves(
         with organization_scope(alpha.id):
             splitting.give(account_id=pool.id, mtok=1_000, actor=PLATFORM, now=timezone.now())
 
-    race([*(ask(seed) for seed in range(12)), *(spend([wallet, pool], seed) for seed in range(3)), again(move, 0)])
+    race([*(ask(seed) for seed in range(ASKERS)), *(spend([wallet, pool], seed) for seed in range(3)), again(move, 0)])
     with organization_scope(alpha.id):
         found = list(Refund.objects.all())
         now_paid = Payment.objects.get(id=payment.id)
@@ -289,7 +300,8 @@ def test_news_of_a_dispute_at_once_beside_calls_and_expiry(
 
     told = [tell(opened), tell(lost)] * 4
     assert len(race([*told, *(spend([wallet, pool], seed) for seed in range(4)), rounds])) >= 1
-    finish_refunds(clock=lambda: timezone.now() + timedelta(minutes=5))
+    # What calls held in the last of those rounds is looked at again a moment after it.
+    finish_refunds(clock=lambda: timezone.now() + timedelta(minutes=10))
     with organization_scope(alpha.id):
         found = Dispute.objects.get()
         owed = sum(Debt.objects.values_list("owed_mtok", flat=True))
