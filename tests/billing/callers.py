@@ -31,8 +31,8 @@ class Callers:
             assert self.process.stdout.readline() == "ready\n"
 
     def refusals(self) -> list[dict[str, Any]]:
-        """Wait until each was refused, and return what each says: `answered_at`, `refused_at`, `told_at`, `code`."""
-        told = [json.loads(line) for line in self.process.communicate(timeout=60)[0].splitlines()]
+        """Wait until each was refused, and return what each says: see asks_balance.py."""
+        told = [json.loads(line) for line in self.process.communicate(timeout=150)[0].splitlines()]
         assert len(told) == self.count
         return told
 

@@ -34,8 +34,6 @@ from tests.billing.callers import callers
 from tests.factories.billing import make_wallet
 
 HOUR = timedelta(hours=1)
-# How far the clocks of this test may be apart that are read one after the other, in seconds.
-APART = 0.05
 
 
 @pytest.fixture
@@ -119,15 +117,14 @@ def test_every_process_keeps_to_the_end_of_the_grace(alpha: Organization) -> Non
         issued = create_sub_token(organization_id=alpha.id, name="Line 1", mtok=0, actor=PLATFORM, now=now)
     with callers(issued.secret) as others:
         others.wait_until_ready()
-        time.sleep(1)  # each has it in memory now
-        rotated_at, clock = timezone.now(), time.monotonic()
+        rotated_at, grace = timezone.now(), timedelta(seconds=3)
         with organization_scope(alpha.id):
-            rotate_secret(sub_token_id=issued.sub_token.id, grace=timedelta(seconds=4), actor=PLATFORM, now=rotated_at)
+            rotate_secret(sub_token_id=issued.sub_token.id, grace=grace, actor=PLATFORM, now=rotated_at)
         for told in others.refusals():
             assert told["code"] == "revoked_token"
-            assert told["answered_at"] < clock + 4 + APART
-            assert told["told_at"] > clock + 4 - APART
-            assert told["refused_at"] < clock + 4 + 1
+            # Whoever asked last and was answered, asked before the end; whoever was told that it is over, after it.
+            assert datetime.fromisoformat(told["answered_on"]) < rotated_at + grace
+            assert datetime.fromisoformat(told["told_on"]) >= rotated_at + grace
 
 
 @pytest.mark.concurrency
@@ -142,11 +139,11 @@ def test_every_process_refuses_an_ended_secret_within_a_second(alpha: Organizati
             rotate_secret(sub_token_id=issued.sub_token.id, grace=HOUR, actor=PLATFORM, now=now)
     with callers(issued.secret) as others:
         others.wait_until_ready()
-        time.sleep(1)  # each has it in memory now
         with organization_scope(alpha.id):
             which = {"sub_token_id": issued.sub_token.id, "actor": PLATFORM, "now": timezone.now()}
             _ = end_grace(**which) if early else rotate_secret(**which, grace=timedelta())
         done_at = time.monotonic()
         for told in others.refusals():
             assert told["code"] == "revoked_token"
+            # When it asked: a copy that it believed then was younger than CACHE_SECONDS, and of before the end.
             assert told["answered_at"] - done_at < 1.0
