@@ -18,6 +18,9 @@ from django.core.mail import EmailMultiAlternatives
 from tenants.services.outbox import send_due_mail
 from tests.ports import free_port
 
+# A gate that nobody opens, and a server that does not start, fail a test instead of stopping it.
+PATIENCE_SECONDS = 120
+
 
 def sent_mails() -> list[EmailMultiAlternatives]:
     """Send what is due, and return all mails that were sent in this test, oldest first."""
@@ -48,7 +51,7 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         self.arrivals.release()
-        await server.loop.run_in_executor(None, self.gate.wait, 20)
+        await server.loop.run_in_executor(None, self.gate.wait, PATIENCE_SECONDS)
         message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
         if self.text_answer.startswith("2"):
             self.accepted.append(message)
@@ -57,11 +60,12 @@ class MailServer:
     @contextmanager
     def running(self) -> Iterator[MailServer]:
         """Listen; afterwards connections are refused again."""
-        controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=PATIENCE_SECONDS)
         controller.start()
         try:
             yield self
         finally:
+            self.gate.set()
             controller.stop()
 
     @property

@@ -33,7 +33,8 @@ SECURE_ONCE = "4000002500003155"
 SECURE_ALWAYS = "4000002760003184"
 CHARGES_FAIL = "4000000000000341"
 DISPUTED = "4000000000000259"
-READY_SECONDS, PATIENCE_SECONDS = 120, 60
+# How long is waited for what must happen.
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def signed(event: dict[str, Any], *, secret: str = WEBHOOK_SECRET, at: float | N
 def start(port: int, *options: str) -> subprocess.Popen[bytes]:
     """Start a stand-in and wait until it answers."""
     process = subprocess.Popen([sys.executable, "-m", "portal.local.stripe", "--port", str(port), *options])
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         assert process.poll() is None, "the stand-in ended"
         try:

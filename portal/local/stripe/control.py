@@ -55,8 +55,9 @@ def remove_endpoint(world: World, _: Deliveries, data: Json, name: str) -> Json:
     return {"id": name, "deleted": True}
 
 
-def flush(world: World, _: Deliveries, data: Json, name: str) -> Json:
-    """Forget everything but the endpoints."""
+def flush(world: World, deliveries: Deliveries, data: Json, name: str) -> Json:
+    """Forget everything but the endpoints; what they have not been told yet they will not be told."""
+    deliveries.forget()
     world.clear()
     return {"flushed": True}
 

@@ -60,6 +60,11 @@ class Deliveries:
             for name in wanting:
                 self._start(event, name)
 
+    def forget(self) -> None:
+        """Try no more to deliver what is not delivered yet."""
+        for task in self._tasks:
+            task.cancel()
+
     def again(self, event: Json, changes: Json) -> None:
         """Deliver an event once more, with `changes` to its envelope."""
         for name in self._world.endpoints:

@@ -14,8 +14,9 @@ from portal.local import payments
 from portal.local.report import Failure
 from portal.local.stripe.deliveries import signature
 from tests.portal.local_stripe.conftest import told
+from tests.ports import free_port
 from tests.receiving import Receiver
-from tests.stripe_standin import WEBHOOK_SECRET, StandIn, free_port, start, stop
+from tests.stripe_standin import PATIENCE_SECONDS, WEBHOOK_SECRET, StandIn, start, stop
 
 
 def test_a_second_run_knows_the_customers_of_the_first(tmp_path: Path) -> None:
@@ -50,17 +51,17 @@ def test_what_was_told_to_nobody_is_told_by_the_next_run_even_after_a_kill(tmp_p
     options = ["--data", str(file), "--webhook", f"http://127.0.0.1:{free_port()}/", "--secret", WEBHOOK_SECRET]
     process = start(port, *options)
     StandIn(f"http://localhost:{port}").client().v1.customers.create({"name": "Ada"})
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (file.exists() and json.loads(file.read_text())["objects"].get("event")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait()
     with receiver.running():
         options[3] = receiver.url
         process = start(port, *options)
         try:
-            assert receiver.arrivals.acquire(timeout=20)
+            assert receiver.arrivals.acquire(timeout=PATIENCE_SECONDS)
             assert [event["pending_webhooks"] for event in told(StandIn(f"http://localhost:{port}"), "events")["data"]]
         finally:
             stop(process)
@@ -87,10 +88,11 @@ class TestPlace:
         assert payments.port_for("127.0.0.1", 8000) is None
 
     def test_its_port_stays_and_makes_way(self) -> None:
-        port = free_port() % 20_000 + 20_000
-        usual = payments.port_for("127.0.0.1", port)
+        port = free_port()
+        usual = port + payments.PORTS_BETWEEN
+        assert payments.port_for("127.0.0.1", port) == usual
         with socket.socket() as other:
-            other.bind(("127.0.0.1", port + payments.PORTS_BETWEEN))
+            other.bind(("127.0.0.1", usual))
             other.listen()
             assert payments.port_for("127.0.0.1", port) not in (usual, None)
 

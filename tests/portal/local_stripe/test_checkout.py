@@ -13,6 +13,7 @@ from tests.stripe_standin import (
     DECLINED,
     NO_MONEY,
     PAID,
+    PATIENCE_SECONDS,
     SECURE_ALWAYS,
     SECURE_ONCE,
     WEBHOOK_SECRET,
@@ -237,6 +238,24 @@ def test_webhooks_are_signed_and_come_again_until_they_are_taken(
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(delivery.body, delivery.headers["Stripe-Signature"], "whsec_another")
     assert client.v1.events.retrieve(event.id).pending_webhooks == 0
+
+
+def test_what_is_forgotten_is_told_to_nobody_later(
+    standin: StandIn, client: stripe.StripeClient, customer: stripe.Customer
+) -> None:
+    """A try that waits for its turn would otherwise come to who is asked to be told next."""
+    receiver = Receiver()
+    receiver.statuses = [500]
+    with receiver.running():
+        standin.send_webhooks_to(receiver.url, ["customer.updated"])
+        client.v1.customers.update(customer.id, {"name": "Ada"})
+        assert receiver.arrivals.acquire(timeout=PATIENCE_SECONDS)
+        standin.flush()
+        receiver.statuses = [200]
+        told = len(receiver.received)
+        standin.send_webhooks_to(receiver.url)
+        standin.wait_for_deliveries()
+        assert len(receiver.received) == told
 
 
 def test_an_event_is_delivered_again_as_from_elsewhere(
