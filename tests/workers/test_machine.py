@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -23,34 +22,50 @@ from tenants.scope import organization_scope
 from tenants.services.audit_verify import AuditReport
 from tests.chaos.conftest import wait_for
 from tests.factories.tenants import make_organization
+from tests.workers.locks import WatchedLock
+from workers import machine as machine_room
 from workers import tasks
 from workers.machine import Machine
 
+SECONDS = 60
 
-def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, settings) -> None:
+
+def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, settings, monkeypatch) -> None:
     settings.WARM_MODELS = []
+    monkeypatch.setattr(machine_room, "ALIVE_SECONDS", 3600)
     machine = Machine()
     machine.start()
-    wait_for(lambda: machine.id in liveness.living(), seconds=10)
+    wait_for(lambda: machine.id in liveness.living(), seconds=SECONDS)
     assert liveness.reports()[machine.id]["models"] == []
     machine.stop()
     assert machine.id not in liveness.living()
 
 
-def test_a_worker_that_stops_while_it_reports_stays_gone(committed_db: None, settings, monkeypatch) -> None:
-    settings.WARM_MODELS = []
-    machine, report, reporting = Machine(), liveness.report, threading.Event()
+def test_a_worker_that_stops_while_it_reports_stays_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_room, "ALIVE_SECONDS", 3600)
+    machine, report, sign_off = Machine(), liveness.report, liveness.sign_off
+    machine._voice = voice = WatchedLock()  # type: ignore[assignment]
+    reporting = threading.Event()
 
     def slow(*arguments: object, **options: object) -> None:
         reporting.set()
-        time.sleep(0.3)
+        # Until whoever stops the worker waits for this report, or, if nobody made it wait, has signed it off.
+        assert voice.wanted.acquire(timeout=SECONDS)
         report(*arguments, **options)  # type: ignore[arg-type]
 
+    def signed_off(worker_id: str) -> None:
+        sign_off(worker_id)
+        voice.wanted.release()
+
     monkeypatch.setattr(liveness, "report", slow)
-    machine.start()
-    assert reporting.wait(10)
+    monkeypatch.setattr(liveness, "sign_off", signed_off)
+    beat = threading.Thread(target=machine._say_alive)
+    beat.start()
+    assert reporting.wait(SECONDS)
     machine.stop()
-    time.sleep(0.5)
+    beat.join()
+    assert machine.id not in liveness.living()
+    machine._say_alive()
     assert machine.id not in liveness.living()
 
 
@@ -66,17 +81,18 @@ def test_leases_are_renewed_while_redis_is_away(committed_db: None, settings, mo
     monkeypatch.setattr(queue, "renew_leases", lambda *, worker, **_: renewed.append(worker))
     machine = Machine()
     machine.start()
-    wait_for(lambda: len(renewed) >= 3, seconds=5)
+    wait_for(lambda: len(renewed) >= 3, seconds=SECONDS)
     machine.stop()
     assert set(renewed) == {machine.id}
 
 
 def test_a_worker_that_says_nothing_more_is_taken_for_dead() -> None:
+    liveness.report("talking", {}, seconds=3600)
     liveness.report("silent", {}, seconds=1)
-    assert "silent" in liveness.living()
-    wait_for(lambda: "silent" not in liveness.living(), seconds=5)
-    assert "silent" not in liveness.reports()
-    liveness.report("other", {}, seconds=10)
+    wait_for(lambda: "silent" not in liveness.living(), seconds=SECONDS)
+    assert liveness.living() == ["talking"]
+    assert liveness.reports().keys() == {"talking"}
+    liveness.report("other", {}, seconds=3600)
     assert client().zscore("workers", "silent") is None
 
 
@@ -118,7 +134,7 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
     def verify(*, now: datetime) -> LedgerReport:
         calls.append(now)
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(SECONDS)
         return LedgerReport(1, LedgerTotals(), 1, [OrganizationReport(uuid.uuid4(), "alpha", [])])
 
     monkeypatch.setattr(tasks, "forget_old_answers", lambda now: None)
@@ -127,11 +143,11 @@ def test_the_scheduler_does_not_wait_for_the_night_s_work(monkeypatch: pytest.Mo
     monkeypatch.setattr(tasks, "verify_audit", lambda now, each: AuditReport(1, 9, 2, {"beta": None}))
     with structlog.testing.capture_logs() as logs:
         tasks.nightly()
-        assert begun.wait(10)
+        assert begun.wait(SECONDS)
         (night,) = [thread for thread in threading.enumerate() if thread.name == "night"]
         tasks.nightly()
         go_on.set()
-        night.join(10)
+        night.join(SECONDS)
     assert len(calls) == 1
     assert [line["event"] for line in logs] == [
         "night_work_still_running", "ledger_off", "usage_off", "audit_log_off"
@@ -149,7 +165,7 @@ def test_a_night_that_fails_is_logged_and_the_next_one_verifies(
             tasks.nightly()
             for thread in threading.enumerate():
                 if thread.name == "night":
-                    thread.join(30)
+                    thread.join(2 * SECONDS)
         return [line["event"] for line in logs if line["log_level"] != "debug"]
 
     with monkeypatch.context() as patch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 
 import pytest
@@ -13,6 +12,7 @@ from detection.models import ModelVersion
 from detection.services import catalogue
 from tenants.scope import platform_scope
 from tests.detection.conftest import METADATA
+from tests.workers.locks import WatchedLock
 from workers import pool
 from workers.engines.base import EngineError
 from workers.engines.null import NullEngine
@@ -22,11 +22,10 @@ from workers.pool import LoadedModel, ModelPool
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
-    """Make every model take 40 bytes and a moment to load, and return what was loaded."""
+    """Make every model take 40 bytes, and return what was loaded."""
     loaded: list[uuid.UUID] = []
 
     def load(version_id: uuid.UUID, img_size: int) -> LoadedModel:
-        time.sleep(0.05)
         loaded.append(version_id)
         return LoadedModel(str(version_id), None, (), memory=40)  # type: ignore[arg-type]
 
@@ -50,9 +49,21 @@ def test_one_model_that_is_over_the_limit_alone_is_kept(loads: list[uuid.UUID]) 
     assert loads == [version_id]
 
 
-def test_threads_that_want_the_same_model_load_it_once(loads: list[uuid.UUID]) -> None:
-    models, version_id = ModelPool(100), uuid.uuid4()
-    threads = [threading.Thread(target=models.get, args=(version_id, 640)) for _ in range(8)]
+def test_threads_that_want_the_same_model_load_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    models, version_id, others = ModelPool(100), uuid.uuid4(), 7
+    lock, loads = WatchedLock(), []
+    models._loading[version_id] = lock  # type: ignore[assignment]
+
+    def load(*_: object) -> LoadedModel:
+        loads.append(version_id)
+        if len(loads) > 1:
+            lock.wanted.release()  # nobody made this one wait
+        else:
+            assert all(lock.wanted.acquire(timeout=60) for _ in range(others))
+        return LoadedModel("blank-n@1.0.0", None, (), memory=40)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pool, "load", load)
+    threads = [threading.Thread(target=models.get, args=(version_id, 640)) for _ in range(1 + others)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,7 +15,7 @@ from billing.queries.credentials import Credential, credential_for_sub_token
 from billing.services.redis import resume
 from detection.enums import JobError, JobStatus
 from detection.models import Job, ModelVersion, SpareInput
-from detection.services import jobs, queue, spare_inputs
+from detection.services import jobs, queue, spare_inputs, waiting
 from detection.services import redis as detection_redis
 from detection.services.run import Call, Outcome, Submission, detect
 from tenants.api.problems import Problem
@@ -31,6 +31,14 @@ from workers.runner import run_jobs, run_spare
 
 pytestmark = pytest.mark.django_db
 NOBODY = "redis://127.0.0.1:1/0"
+SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing end because the worker, which says to nobody that it lives, gets no processor for a while."""
+    monkeypatch.setattr(waiting, "GRACE_SECONDS", 600.0)
+    monkeypatch.setattr(standby, "RECOVERY_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -74,7 +82,8 @@ def standing_by(machine: Machine) -> Iterator[None]:
         machine.stopping.set()
         for thread in threading.enumerate():
             if thread.name == "standby":
-                thread.join(timeout=20)
+                thread.join(timeout=SECONDS)
+                assert not thread.is_alive()
 
 
 def spares() -> int:
@@ -88,7 +97,7 @@ def test_a_call_is_answered_and_charged_once(
     """The whole way: the caller waits, and a worker that nobody can ring for finds the job by itself."""
 
     with standing_by(machine):
-        document = ask(sub_token, wait_seconds=20).document
+        document = ask(sub_token, wait_seconds=SECONDS).document
     assert document["status"] == "succeeded"
     price_mtok = job_now(UUID(document["id"])).price_mtok
     assert document["usage"]["tokens"] == price_mtok / 1000 > 0
@@ -117,10 +126,10 @@ def test_rings_are_answered_until_celery_is_there_again(
     url = settings.REDIS_URL
     lead_to(settings, NOBODY)
     with standing_by(machine):
-        assert ask(sub_token, wait_seconds=20).document["status"] == "succeeded"
+        assert ask(sub_token, wait_seconds=SECONDS).document["status"] == "succeeded"
         lead_to(settings, url)
         # No worker but this one's standby is there to hear it.
-        assert ask(sub_token, wait_seconds=20).document["status"] == "succeeded"
+        assert ask(sub_token, wait_seconds=SECONDS).document["status"] == "succeeded"
     # A call that did not know yet that Redis is back has left its image; whoever hears the ring leaves it to the sweep.
     spare_inputs.sweep()
     assert spares() == 0
@@ -160,7 +169,7 @@ def test_a_place_is_free_again_when_the_answer_is_there(
     with organization_scope(limited.organization_id):
         SubToken.objects.filter(id=limited.id).update(concurrency=1)
     with standing_by(machine):
-        assert [ask(limited, wait_seconds=20).document["status"] for _ in range(2)] == ["succeeded"] * 2
+        assert [ask(limited, wait_seconds=SECONDS).document["status"] for _ in range(2)] == ["succeeded"] * 2
 
 
 def test_a_job_that_is_taken_back_leaves_no_image(away: None, sub_token: SubToken, version: ModelVersion) -> None:
