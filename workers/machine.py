@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import math
 import os
 import secrets
 import socket
@@ -30,7 +31,10 @@ from workers.pool import ModelPool
 
 log = structlog.get_logger(__name__)
 
-ALIVE_SECONDS = 10
+# A lease is renewed, and a sign of life given, so often before the lease is over; so many signs may fail to come before
+# a worker is taken for dead.
+BEATS_PER_LEASE = 3
+MISSED_BEATS = 5
 
 
 class Machine:
@@ -42,6 +46,7 @@ class Machine:
         self.models = ModelPool(settings.MODEL_MEMORY_BYTES)
         self.decoders = ThreadPoolExecutor(settings.CPUS, thread_name_prefix="decode")
         self.lease = dt.timedelta(seconds=settings.JOB_LEASE_SECONDS)
+        self.beat_seconds = settings.JOB_LEASE_SECONDS / BEATS_PER_LEASE
         self.pixels = PixelBudget(settings.WORKER_PIXELS)
         self.stopping = threading.Event()
         self._in_hand: dict[tuple[uuid.UUID, int], Claim] = {}
@@ -71,7 +76,7 @@ class Machine:
     def _say_alive(self) -> None:
         with self._voice:
             if not self._stopped.is_set():
-                liveness.report(self.id, self._report(), seconds=ALIVE_SECONDS)
+                liveness.report(self.id, self._report(), seconds=math.ceil(MISSED_BEATS * self.beat_seconds))
 
     @contextmanager
     def in_hand(self, claims: Sequence[Claim]) -> Iterator[None]:
@@ -108,7 +113,7 @@ class Machine:
                 self._say_alive()
             except RedisError:
                 log.warning("heartbeat_failed", worker=self.id, exc_info=True)
-            if self._stopped.wait(settings.JOB_LEASE_SECONDS / 3):
+            if self._stopped.wait(self.beat_seconds):
                 connection.close()
                 return
 

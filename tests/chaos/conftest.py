@@ -26,13 +26,15 @@ from tests.detection.conftest import METADATA
 from tests.factories.jobs import make_spender
 
 Process = subprocess.Popen[bytes]
+# Of a worker that lives: one that gets no processor for a while keeps its jobs.
+LEASE_SECONDS = 240
 QUIET = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
 CELERY = (sys.executable, "-m", "celery", "--app", "portal.celery", "--quiet", "worker", *QUIET)
 
 
 @pytest.fixture
 def version(committed_db: None) -> Iterator[ModelVersion]:
-    """Return the installed version of a model whose engine takes half a second for a batch."""
+    """Return the installed version of a model whose engine takes as long for a batch as its worker was told."""
     catalogue.sync()
     with platform_scope("test data"):
         version = catalogue.register_version(METADATA, path="", engine=Engine.NULL)
@@ -55,14 +57,15 @@ def start(committed_db: None, tmp_path: Path) -> Iterator[Callable[..., Process]
         "DATABASE_URL": _database_url(),
         "REDIS_URL": settings.REDIS_URL,
         "ALLOW_NULL_ENGINE": "1",
-        "NULL_ENGINE_SECONDS": "0.5",
+        "JOB_LEASE_SECONDS": str(LEASE_SECONDS),
         "WARM_MODELS": "",
     }
 
-    def start(*arguments: str) -> Process:
+    def start(*arguments: str, batch_seconds: float = 0) -> Process:
         command = [*CELERY, "--hostname", f"n{len(started)}@test", *arguments]
+        env = environment | {"NULL_ENGINE_SECONDS": str(batch_seconds)}
         with (tmp_path / f"{len(started)}.log").open("wb") as log:
-            process = processes.start(command, env=environment, output=log)
+            process = processes.start(command, env=env, output=log)
         started.append(process)
         return process
 
@@ -74,21 +77,22 @@ def start(committed_db: None, tmp_path: Path) -> Iterator[Callable[..., Process]
 
 
 @pytest.fixture
-def start_worker(start: Callable[..., Process]) -> Callable[[], Process]:
-    """Start a worker and wait until it takes jobs."""
+def start_worker(start: Callable[..., Process]) -> Callable[..., Process]:
+    """Start a worker that takes `batch_seconds` for each batch, and wait until it takes jobs."""
 
-    def start_worker() -> Process:
+    def start_worker(*, batch_seconds: float = 0.2) -> Process:
         known = set(_workers())
-        process = start("--queues", "inference")
-        wait_for(lambda: set(_workers()) - known, seconds=60)
+        process = start("--queues", "inference", batch_seconds=batch_seconds)
+        wait_for(lambda: set(_workers()) - known, seconds=120)
         return process
 
     return start_worker
 
 
 @pytest.fixture
-def scheduler(start: Callable[..., Process], tmp_path: Path) -> Process:
-    return start("--queues", "maintenance", "--pool", "solo", "--beat", "--schedule", str(tmp_path / "beat"))
+def start_scheduler(start: Callable[..., Process], tmp_path: Path) -> Callable[[], Process]:
+    beat = ("--beat", "--schedule", str(tmp_path / "beat"))
+    return lambda: start("--queues", "maintenance", "--pool", "solo", *beat)
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float) -> None:

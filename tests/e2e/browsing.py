@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright, ViewportSize
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -18,6 +19,10 @@ SPACED = """() => {
     return shown.match(/[^\\n]{0,12}[，。；：！？、）][ \\u00a0][^\\n]{0,12}/g) ?? [];
 }"""
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+
+# How long is waited for what must happen, where product, browser and test share two processors with other tests.
+PATIENCE_SECONDS = 90
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ def open_page(browser: Browser, look: Look, errors: list[str]) -> Iterator[Page]
         timezone_id="Asia/Shanghai",
         reduced_motion="reduce",
     )
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     page = context.new_page()
     page.on("console", lambda message: message.type == "error" and errors.append(f"{page.url}: {message.text}"))
     page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
@@ -61,6 +67,15 @@ def open_page(browser: Browser, look: Look, errors: list[str]) -> Iterator[Page]
         yield page
     finally:
         context.close()
+
+
+def come_back_until(page: Page, holds: Callable[[], bool]) -> None:
+    """Load the page again and again until something holds there that comes by itself, and not to an open page."""
+    address, until = page.url, time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < until, f"{address} has stayed as it was"
+        page.wait_for_timeout(250)
+        page.goto(address)
 
 
 def sign_in(page: Page, base_url: str, email: str, password: str) -> None:
@@ -79,6 +94,7 @@ def without_language(cookies: list[Any]) -> list[Any]:
 
 def barriers(page: Page) -> list[str]:
     """Return what axe-core finds against WCAG 2.2 AA, badly set Chinese, and whether the page is too wide."""
+    page.wait_for_load_state()
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     found: list[dict[str, Any]]

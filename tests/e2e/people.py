@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-from tests.e2e.browsing import sign_in
+from tests.e2e.browsing import come_back_until, sign_in
 from tests.e2e.stack import Stack
 
 PASSWORD = "a-long-story-about-copper"
@@ -12,12 +12,10 @@ PASSWORD = "a-long-story-about-copper"
 
 def open_mail(page: Page, stack: Stack, words: str) -> None:
     """Open the newest mail whose recipient or subject has these words; the scheduler sends them, a moment later."""
-    for _ in range(60):
-        page.goto(f"{stack.base_url}/dev/mail/")
-        if page.locator("tr", has_text=words).count():
-            break
-        page.wait_for_timeout(500)
-    page.locator("tr", has_text=words).first.locator("a").click()
+    page.goto(f"{stack.base_url}/dev/mail/")
+    mails = page.locator("tr", has_text=words)
+    come_back_until(page, lambda: mails.count() > 0)
+    mails.first.locator("a").click()
 
 
 def sign_up(page: Page, stack: Stack, email: str) -> None:

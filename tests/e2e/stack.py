@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.migrated import fill_data_folder
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 240
@@ -44,13 +44,13 @@ def running_stack(migrated_dump: Path | None = None) -> Iterator[Stack]:
 
     With a dump of a migrated database its server has that already.
     """
-    catalogue = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django"
-    compiling = [sys.executable, "-m", "babel.messages.frontend", "--quiet", "compile"]
-    subprocess.run([*compiling, "-i", f"{catalogue}.po", "-o", f"{catalogue}.mo"], check=True)
     directory = Path(tempfile.mkdtemp(prefix="tokensight-e2e-"))
+    _compile(ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po")
     log = directory / "log"
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    env |= {"TOKENSIGHT_DATA_DIR": str(directory / "data"), "PORT": str(_free_port())}
+    env |= {"TOKENSIGHT_DATA_DIR": str(directory / "data"), "PORT": str(free_port())}
+    # A worker that gets no processor for a while is not dead.
+    env["JOB_LEASE_SECONDS"] = "60"
     if migrated_dump:
         fill_data_folder(directory / "data", migrated_dump)
     with log.open("w") as output:
@@ -63,8 +63,16 @@ def running_stack(migrated_dump: Path | None = None) -> Iterator[Stack]:
         yield Stack(demo["base_url"], demo)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
+        process.wait(timeout=READY_SECONDS)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _compile(catalogue: Path) -> None:
+    """Compile a catalogue, at once for whoever reads it meanwhile."""
+    compiled = catalogue.with_suffix(f".{os.getpid()}.mo")
+    command = [sys.executable, "-m", "babel.messages.frontend", "--quiet", "compile"]
+    subprocess.run([*command, "-i", str(catalogue), "-o", str(compiled)], check=True)
+    compiled.replace(catalogue.with_suffix(".mo"))
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
@@ -73,10 +81,3 @@ def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"The product did not start:\n{log.read_text()[-4000:]}")
         time.sleep(0.3)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browsing import LOOKS, Look, barriers, open_page
+from tests.e2e.browsing import LOOKS, PATIENCE_SECONDS, Look, barriers, open_page
 from tests.e2e.stack import ROOT, Stack
 from tests.stripe_standin import DECLINED, PAID, SECURE_ALWAYS
 
@@ -24,12 +25,18 @@ class Customer:
         self.demo = stack.demo["other"]
         self.console = f"{stack.base_url}/o/{self.demo['organization']}"
         self.api = httpx.Client(
-            base_url=stack.base_url, headers={"Authorization": f"Bearer {self.demo['management_key']}"}, timeout=60
+            base_url=stack.base_url,
+            headers={"Authorization": f"Bearer {self.demo['management_key']}"},
+            timeout=PATIENCE_SECONDS,
         )
 
     def available(self) -> float:
         found: dict[str, Any] = self.api.get("/v1/balance").json()
         return float(found["available_tokens"])
+
+    def payment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get(f"/v1/topups/{name}").json()
+        return found
 
     def sign_in(self, page: Page) -> None:
         page.fill("input[name=login]", self.demo["admin"]["email"])
@@ -60,7 +67,7 @@ def test_from_a_refused_call_to_tokens(stack: Stack, browser: Browser, customer:
         f"{stack.base_url}/v1/sub_tokens",
         json={"name": "More than there is", "tokens": 900_000_000},
         headers={"Authorization": f"Bearer {customer.demo['management_key']}"},
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     ).json()
     assert refused["code"] == "insufficient_tokens"
     before = customer.available()
@@ -99,11 +106,9 @@ def test_the_webhook_credits_who_never_comes_back(stack: Stack, browser: Browser
         page.route(re.compile(r".*/billing/payments/.*"), lambda route: route.abort())
         page.goto(begun["checkout_url"])
         pay(page, PAID)
-        for _ in range(60):
-            shown = customer.api.get(f"/v1/topups/{begun['id']}").json()
-            if shown["status"] == "paid":
-                break
-            page.wait_for_timeout(500)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while (shown := customer.payment(begun["id"]))["status"] != "paid" and time.monotonic() < until:
+            page.wait_for_timeout(250)
     assert (shown["status"], shown["total_minor"]) == ("paid", 530)
     assert shown["grant"]
 

@@ -33,6 +33,8 @@ def test_tokens_are_shared_out_by_keyboard_and_only_when_confirmed(stack: Stack,
         assert float(wanted) > 100
         preview = page.locator("#preview")
         expect(preview.get_by_text("Nothing has moved yet")).to_be_visible()
+        # The last of what was asked for on the way there.
+        expect(preview.get_by_role("row", name=re.compile("Assembly"))).to_contain_text(f"{float(wanted):,.3f}")
         assert barriers(page) == []
         page.reload()
         expect(field).to_have_value("100")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 from django.template.loader import render_to_string
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browsing import LOOKS, Look, barriers, open_page
+from tests.e2e.browsing import LOOKS, PATIENCE_SECONDS, Look, barriers, open_page
 from tests.portal.test_settings import PRODUCTION, policy_of
 from tests.stripe_standin import DECLINED, PAID, SECURE_ONCE, StandIn
 
@@ -64,15 +65,15 @@ def test_everybody_can_pay(browser: Browser, standin: StandIn, look: Look) -> No
         check("pay")
         page.select_option("#country", "DE")
         page.click("button[value=update]")
-        assert "236.81 CNY" in page.inner_text("tfoot")
+        expect(page.locator("tfoot")).to_contain_text("236.81 CNY")
         fill(page, DECLINED)
-        assert page.inner_text("[role=alert]") == "Your card was declined."
+        expect(page.locator("[role=alert]")).to_have_text("Your card was declined.")
         check("declined")
         fill(page, SECURE_ONCE)
-        assert "210.94 CNY" in page.inner_text("main")
+        expect(page.locator("main")).to_contain_text("210.94 CNY")
         check("secure")
         page.click("button[value=fail]")
-        assert "failed authentication" in page.inner_text("[role=alert]")
+        expect(page.locator("[role=alert]")).to_contain_text("failed authentication")
         fill(page, SECURE_ONCE)
         page.click("button[value=complete]")
         page.wait_for_url(f"**/?paid={session.id}")
@@ -152,10 +153,9 @@ def test_our_page_leads_on_where_our_policy_keeps_forms_here(browser: Browser, s
         if by_page:
             page.wait_for_url(f"{standin.url}/c/pay/**")
         else:
-            page.wait_for_timeout(1000)
-            for _ in range(20):
-                if not errors:
-                    page.wait_for_timeout(500)
+            until = time.monotonic() + PATIENCE_SECONDS
+            while not errors and time.monotonic() < until:
+                page.wait_for_timeout(100)
             assert page.url.startswith(url)
         assert any("form-action" in error for error in errors) is not by_page
 

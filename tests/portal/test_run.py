@@ -9,29 +9,23 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from portal.local.machine import make_data_directory
 from portal.local.report import Failure
+from tests.portal.families import family, gone
 from tests.portal.folders import server_folder
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 180
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+PATIENCE = 300
 
 
 def start(data: Path, port: int, **env: str) -> subprocess.Popen[str]:
@@ -68,20 +62,6 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
         if text in line:
             return "".join(lines)
     raise AssertionError("".join(lines))
-
-
-def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    root = psutil.Process(process.pid)
-    return [root, *root.children(recursive=True)]
-
-
-def gone(processes: list[psutil.Process], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def demo_of(data: Path) -> dict[str, Any]:
@@ -136,9 +116,9 @@ def test_a_second_run_keeps_its_secrets_its_data_and_its_processes_until_ctrl_c(
             "stripe_url": demo["stripe_url"],
             "other": {**before["other"], "base_url": f"http://localhost:{port}"},
         }
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE) as response:
             assert json.load(response)["status"] == "ready"
-        with urllib.request.urlopen(f"{demo['stripe_url']}/", timeout=10) as response:
+        with urllib.request.urlopen(f"{demo['stripe_url']}/", timeout=PATIENCE) as response:
             assert "no money moves" in response.read().decode()
 
         another = start(data, free_port())
@@ -147,18 +127,17 @@ def test_a_second_run_keeps_its_secrets_its_data_and_its_processes_until_ctrl_c(
         assert len(refusal) == 1
         assert "already runs on" in refusal[0]
 
-        worker = next(member for member in family(process) if "worker@%h" in member.cmdline())
-        worker.kill()
+        next(member for member, words in family(process.pid).items() if "worker@%h" in words).kill()
         wait_for(process, "starting it again")
         wait_for(process, "worker@")
 
-        everybody = family(process)
-        assert {"postgres", "redis-server"} <= {member.name() for member in everybody}
+        everybody = family(process.pid)
+        assert {"postgres", "redis-server"} <= {words.split()[0] for words in everybody.values()}
         os.killpg(process.pid, signal.SIGINT)
         output = finish(process)
         assert "Stopped." in output
         assert "Traceback" not in output
-        assert gone(everybody, 10), everybody
+        assert gone(everybody), everybody
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -168,19 +147,18 @@ def test_a_second_run_keeps_its_secrets_its_data_and_its_processes_until_ctrl_c(
 def test_killing_the_supervisor_takes_everything_with_it(house: tuple[Path, str]) -> None:
     process = start(house[0], free_port())
     wait_for(process, "Ctrl-C stops everything.")
-    everybody = family(process)
-    supervisor = next(member for member in everybody if "portal.local" in member.cmdline())
-    supervisor.send_signal(signal.SIGKILL)
-    assert gone(everybody, 30), [member for member in everybody if member.is_running()]
+    everybody = family(process.pid)
+    next(member for member, words in everybody.items() if words.endswith("-m portal.local")).kill()
+    assert gone(everybody), everybody
     finish(process)
 
 
 def test_killing_make_stops_everything_cleanly(house: tuple[Path, str]) -> None:
     process = start(house[0], free_port())
     wait_for(process, "Ctrl-C stops everything.")
-    everybody = family(process)
+    everybody = family(process.pid)
     process.kill()
-    assert gone(everybody, 30), [member for member in everybody if member.is_running()]
+    assert gone(everybody), everybody
     assert "Stopped." in finish(process)
 
 

@@ -23,16 +23,14 @@ from tenants.services.audit_verify import AuditReport
 from tests.chaos.conftest import wait_for
 from tests.factories.tenants import make_organization
 from tests.workers.locks import WatchedLock
-from workers import machine as machine_room
 from workers import tasks
 from workers.machine import Machine
 
 SECONDS = 60
 
 
-def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, settings, monkeypatch) -> None:
-    settings.WARM_MODELS = []
-    monkeypatch.setattr(machine_room, "ALIVE_SECONDS", 3600)
+def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, settings) -> None:
+    settings.WARM_MODELS, settings.JOB_LEASE_SECONDS = [], 3600.0
     machine = Machine()
     machine.start()
     wait_for(lambda: machine.id in liveness.living(), seconds=SECONDS)
@@ -41,8 +39,8 @@ def test_a_running_worker_reports_and_a_stopped_one_is_gone(committed_db: None, 
     assert machine.id not in liveness.living()
 
 
-def test_a_worker_that_stops_while_it_reports_stays_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_room, "ALIVE_SECONDS", 3600)
+def test_a_worker_that_stops_while_it_reports_stays_gone(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.JOB_LEASE_SECONDS = 3600.0
     machine, report, sign_off = Machine(), liveness.report, liveness.sign_off
     machine._voice = voice = WatchedLock()  # type: ignore[assignment]
     reporting = threading.Event()
@@ -67,6 +65,19 @@ def test_a_worker_that_stops_while_it_reports_stays_gone(monkeypatch: pytest.Mon
     assert machine.id not in liveness.living()
     machine._say_alive()
     assert machine.id not in liveness.living()
+
+
+@pytest.mark.parametrize(("lease_seconds", "alive_seconds"), [(6.0, 10), (60.0, 100), (0.3, 1)])
+def test_however_long_its_lease_a_worker_may_miss_some_beats_before_it_is_taken_for_dead(
+    lease_seconds: float, alive_seconds: int, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_LEASE_SECONDS = lease_seconds
+    said: list[int] = []
+    monkeypatch.setattr(liveness, "report", lambda *_, seconds: said.append(seconds))
+    machine = Machine()
+    machine._say_alive()
+    assert said == [alive_seconds]
+    assert alive_seconds >= 3 * machine.beat_seconds
 
 
 def test_leases_are_renewed_while_redis_is_away(committed_db: None, settings, monkeypatch) -> None:

@@ -69,6 +69,12 @@ def settle(world: World, _: Deliveries, data: Json, name: str) -> Json:
     return intent
 
 
+def set_settling(world: World, _: Deliveries, data: Json, name: str) -> Json:
+    """Let bank debits settle by themselves {"seconds": n} after they were begun, also those that were; null: never."""
+    world.settle_seconds = data.get("seconds")
+    return {"seconds": world.settle_seconds}
+
+
 def renew(world: World, _: Deliveries, data: Json, name: str) -> Json:
     """Go to a subscription's period's end: the renewal invoice, or the end that was asked for."""
     found = world.get("subscription", name)
@@ -148,7 +154,7 @@ def do_due(world: World) -> None:
     if world.settle_seconds is None:
         return
     for intent in world.all("payment_intent", status="processing"):
-        if world.secret(intent["id"]).get("settles_at", 0) <= world.now():
+        if world.secret(intent["id"]).get("awaited_since", 0) + world.settle_seconds <= world.now():
             outcome = world.secret(intent["payment_method"]).get("outcome")
             payments.settle(world, intent, succeeds=outcome == "settles")
 
@@ -161,6 +167,7 @@ CONTROLS: tuple[tuple[str, str, Control], ...] = (
     ("DELETE", "/_config/webhooks/{id}", remove_endpoint),
     ("POST", "/_config/events/{id}/deliver", deliver),
     ("POST", "/_config/payment_intents/{id}/settle", settle),
+    ("POST", "/_config/settling", set_settling),
     ("POST", "/_config/subscriptions/{id}/renew", renew),
     ("POST", "/_config/subscriptions/{id}/retry", retry),
     ("POST", "/_config/charges/{id}/dispute", open_dispute),

@@ -238,7 +238,7 @@ def _await_bank(world: World, intent: Json, method: Json) -> None:
     charge = _charge(world, intent, method, "pending")
     intent.update(status="processing")
     world.changed = True
-    world.secret(intent["id"])["settles_at"] = world.now() + (world.settle_seconds or 0)
+    world.secret(intent["id"])["awaited_since"] = world.now()
     world.emit("charge.pending", charge)
     world.emit("payment_intent.processing", intent)
     for follow in FOLLOWERS:
