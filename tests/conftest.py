@@ -36,8 +36,10 @@ PATIENCE_SECONDS = 60.0
 
 
 def pytest_configure() -> None:
-    # How long one example takes says more about the machine than about the code.
-    hypothesis.settings.register_profile("tokensight", deadline=None)
+    # How long an example takes, to be made or to be run, says more about the machine than about the code.
+    hypothesis.settings.register_profile(
+        "tokensight", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
     hypothesis.settings.load_profile("tokensight")
     # A password hash that is slow on purpose would be most of the suite's time.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

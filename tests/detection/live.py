@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from django.conf import settings
 from django.db import connections
 
 from portal import processes
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Server:
 @contextmanager
 def live_server(directory: Path, **environment: str) -> Iterator[Server]:
     """Run gunicorn until the block ends; its log is printed, which pytest shows if the test fails."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     database = connections["default"].get_connection_params()
     host = quote(str(database.get("host", "")), safe="")
     environment = {
@@ -52,6 +50,7 @@ def live_server(directory: Path, **environment: str) -> Iterator[Server]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "WEB_WORKERS": "1",
+        "DETECT_WAIT_SECONDS": "120",
         **environment,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "portal.wsgi"]

@@ -31,14 +31,15 @@ class Worker:
     """Claims jobs of one version at 640 px, decodes them for real, and answers with what `look` returns or raises."""
 
     def __init__(self, version: ModelVersion, look: Look) -> None:
-        self.version, self.look, self.batches, self.started = version, look, [], threading.Event()
-        self.stopping = threading.Event()
+        self.version, self.look, self.batches = version, look, []
+        self.alive, self.started, self.stopping = threading.Event(), threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         try:
             while not self.stopping.is_set():
                 liveness.report("test", {}, seconds=ALIVE_SECONDS)
+                self.alive.set()
                 claims = queue.claim(
                     version_id=self.version.id, img_size=640, limit=8, worker="test", lease=LEASE, now=timezone.now()
                 )
@@ -72,6 +73,7 @@ def worker(version: ModelVersion, look: Look = lambda _: FOUND) -> Iterator[Work
     running = Worker(version, look)
     running.thread.start()
     try:
+        assert running.alive.wait(PATIENCE_SECONDS)
         yield running
     finally:
         running.stopping.set()

@@ -171,6 +171,7 @@ def test_rings_for_one_kind_of_job_are_one_until_answered(
     version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[list] = []
+    monkeypatch.setattr(doorbell, "UNANSWERED_MS", 3_600_000)
     monkeypatch.setattr(doorbell.current_app, "send_task", lambda name, args, **_: sent.append(args))
     for _ in range(5):
         doorbell.ring(version.id, 640)

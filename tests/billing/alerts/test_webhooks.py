@@ -22,6 +22,7 @@ from tenants.models import AuditEvent, Organization
 from tenants.scope import organization_scope, platform_scope
 from tests.concurrency.racing import race
 from tests.factories.tenants import make_organization
+from tests.ports import free_port
 from tests.receiving import Receiver
 from tests.tenants.outbox.test_sending import Clock
 
@@ -116,14 +117,11 @@ def test_a_receiver_that_fails_and_then_works(organization: Organization, receiv
 
 
 def test_a_receiver_that_is_away_is_given_up_after_three_days(organization: Organization, clock: Clock) -> None:
-    # Bound, so that nobody else gets it, and not listened on.
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        make_endpoint(organization, f"http://127.0.0.1:{kept.getsockname()[1]}/")
-        raise_one(organization)
-        while deliveries()[0].status == DeliveryStatus.QUEUED:
-            webhooks.send_due_webhooks(clock=clock)
-            clock.now = max(clock.now + timedelta(seconds=1), deliveries()[0].due_at)
+    make_endpoint(organization, f"http://127.0.0.1:{free_port()}/")
+    raise_one(organization)
+    while deliveries()[0].status == DeliveryStatus.QUEUED:
+        webhooks.send_due_webhooks(clock=clock)
+        clock.now = max(clock.now + timedelta(seconds=1), deliveries()[0].due_at)
     (delivery,) = deliveries()
     assert delivery.status == DeliveryStatus.FAILED
     assert timedelta(days=3) < clock.now - NOW < timedelta(days=3, hours=7)
