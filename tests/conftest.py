@@ -106,7 +106,8 @@ def fresh_storage(django_db_setup: None) -> None:
 @pytest.fixture(autouse=True)
 def _clean_redis() -> Iterator[None]:
     yield
-    redis.Redis.from_url(settings.REDIS_URL).flushdb()
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=PATIENCE_SECONDS) as client:
+        client.flushdb()
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,9 @@ from tests.factories.jobs import make_spender
 Process = subprocess.Popen[bytes]
 # Of a worker that lives: one that gets no processor for a while keeps its jobs.
 LEASE_SECONDS = 240
+PATIENCE_SECONDS = 180
 QUIET = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
-CELERY = (sys.executable, "-m", "celery", "--app", "portal.celery", "--quiet", "worker", *QUIET)
+CELERY = ("--app", "portal.celery", "--quiet", "worker", *QUIET)
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def start(committed_db: None, tmp_path: Path) -> Iterator[Callable[..., Process]
         "WARM_MODELS": "",
     }
 
-    def start(*arguments: str, batch_seconds: float = 0) -> Process:
-        command = [*CELERY, "--hostname", f"n{len(started)}@test", *arguments]
+    def start(*arguments: str, module: str = "celery", batch_seconds: float = 0) -> Process:
+        command = [sys.executable, "-m", module, *CELERY, "--hostname", f"n{len(started)}@test", *arguments]
         env = environment | {"NULL_ENGINE_SECONDS": str(batch_seconds)}
         with (tmp_path / f"{len(started)}.log").open("wb") as log:
             process = processes.start(command, env=env, output=log)
@@ -78,12 +79,15 @@ def start(committed_db: None, tmp_path: Path) -> Iterator[Callable[..., Process]
 
 @pytest.fixture
 def start_worker(start: Callable[..., Process]) -> Callable[..., Process]:
-    """Start a worker that takes `batch_seconds` for each batch, and wait until it takes jobs."""
+    """Start a worker that takes `batch_seconds` for each batch, and wait until it takes jobs.
 
-    def start_worker(*, batch_seconds: float = 0.2) -> Process:
-        known = set(_workers())
-        process = start("--queues", "inference", batch_seconds=batch_seconds)
-        wait_for(lambda: set(_workers()) - known, seconds=120)
+    With `patient` it takes, for those that it has by then, until it is told to stop.
+    """
+
+    def start_worker(*, batch_seconds: float = 0.2, patient: bool = False) -> Process:
+        known, module = set(_workers()), "tests.chaos.patient" if patient else "celery"
+        process = start("--queues", "inference", module=module, batch_seconds=batch_seconds)
+        wait_for(lambda: set(_workers()) - known)
         return process
 
     return start_worker
@@ -95,7 +99,7 @@ def start_scheduler(start: Callable[..., Process], tmp_path: Path) -> Callable[[
     return lambda: start("--queues", "maintenance", "--pool", "solo", *beat)
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
     """Return as soon as `condition` holds; fail if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -104,7 +108,8 @@ def wait_for(condition: Callable[[], object], *, seconds: float) -> None:
 
 
 def _workers() -> list[bytes]:
-    return redis.Redis.from_url(settings.REDIS_URL).zrange("workers", 0, -1)
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=PATIENCE_SECONDS) as client:
+        return client.zrange("workers", 0, -1)
 
 
 def _database_url() -> str:

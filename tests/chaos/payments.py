@@ -100,7 +100,8 @@ class Returning:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(120)
+        assert not self._thread.is_alive(), "a buyer never came back"
 
     def _run(self) -> None:
         while not self._stop.wait(0.2):

@@ -13,11 +13,12 @@ import sys
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import django
-from django.db import connections
+from django.db import Error, connections
 
 from tests.chaos.callers import Callers
 from tests.chaos.stack import VICTIMS, Stack
@@ -50,7 +51,8 @@ def main() -> int:
         try:
             finished = stack.wait_until(nothing_under_way, "every job is over", FINISH_SECONDS)
         except RuntimeError:
-            print(f"under way: {under_way()}")
+            with suppress(Error):
+                print(f"under way: {under_way()}")
             raise
         from tests.chaos import checks
 
@@ -88,7 +90,11 @@ def storm(stack: Stack, rounds: int, seed: int) -> None:
 
 
 def nothing_under_way() -> bool:
-    return not under_way()
+    try:
+        return not under_way()
+    except Error:  # still recovering from the last kill
+        connections.close_all()
+        return False
 
 
 def under_way() -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from billing.models import Hold, SubToken, Transfer
@@ -15,12 +17,12 @@ from detection.enums import FINISHED, JobStatus
 from detection.models import Job, ModelVersion
 from detection.services import doorbell
 from tenants.scope import platform_scope
-from tests.chaos.conftest import LEASE_SECONDS, wait_for
+from tests.chaos.conftest import LEASE_SECONDS, PATIENCE_SECONDS, wait_for
 from tests.detection.images import picture
 from tests.factories.billing import assert_ledger_clean, balance_of
 from tests.factories.jobs import queue_job
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Process = subprocess.Popen[bytes]
 PICTURE = picture("JPEG")
 ROUNDS, JOBS = 3, 30
@@ -85,7 +87,7 @@ def test_a_killed_workers_jobs_run_again_and_are_charged_once(
                 jobs += send(sub_token, version, JOBS)
             return running(jobs, victim)
 
-        wait_for(taken, seconds=120)
+        wait_for(taken)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         killed_at: datetime = timezone.now()
@@ -93,7 +95,7 @@ def test_a_killed_workers_jobs_run_again_and_are_charged_once(
         orphans = running(jobs, victim)
         assert orphans
         expire_leases(orphans, killed_at)
-        wait_for(lambda jobs=jobs: all_finished(jobs), seconds=120)
+        wait_for(lambda jobs=jobs: all_finished(jobs))
 
         after = rows(jobs)
         assert {job.status for job in after} == {JobStatus.SUCCEEDED}
@@ -107,18 +109,18 @@ def test_a_worker_told_to_stop_finishes_its_batch_and_leaves_the_rest_to_others(
     sub_token: SubToken, version: ModelVersion, start_worker: Callable[..., Process]
 ) -> None:
     """openmeter PR#4902: 77 seconds of usage lost while the nodes were rolled over."""
-    # It would take half a minute for all of them.
-    leaving = start_worker(batch_seconds=2)
-    jobs = send(sub_token, version, 120)
-    wait_for(lambda: running(jobs, leaving), seconds=60)
+    leaving = start_worker(patient=True)
+    jobs = send(sub_token, version, JOBS)
+    wait_for(lambda: running(jobs, leaving))
     leaving.send_signal(signal.SIGTERM)
-    assert leaving.wait(120) == 0
-    left = rows(jobs)
-    assert {job.status for job in left} == {JobStatus.SUCCEEDED, JobStatus.QUEUED}
-    assert all(job.attempts == 0 for job in left if job.status == JobStatus.QUEUED)
+    assert leaving.wait(PATIENCE_SECONDS) == 0
+    left = Counter((job.status, job.attempts) for job in rows(jobs))
+    assert left.keys() == {(JobStatus.SUCCEEDED, 1), (JobStatus.QUEUED, 0)}
+    # What it had in hand, and no batch more.
+    assert left[JobStatus.SUCCEEDED, 1] <= settings.WORKER_THREADS * settings.INFERENCE_BATCH_SIZE
 
     start_worker(batch_seconds=0)
-    wait_for(lambda: all_finished(jobs), seconds=120)
+    wait_for(lambda: all_finished(jobs))
     assert {job.attempts for job in rows(jobs)} == {1}
     assert_each_charged_once(sub_token, jobs)
 
@@ -134,10 +136,10 @@ def test_a_flushed_redis_costs_no_token(
     doorbell.client().flushdb()
     # Doorbells and inputs are gone; the scheduler finds the jobs, and they fail at no cost.
     start_scheduler()
-    wait_for(lambda: all_finished(jobs), seconds=120)
+    wait_for(lambda: all_finished(jobs))
     assert {job.error_code for job in rows(jobs)} == {"input_lost"}
     assert balance_of(sub_token.account).posted_mtok == 500_000
     assert balance_of(sub_token.account).held_mtok == 0
     again = send(sub_token, version, 4)
-    wait_for(lambda: all_finished(again), seconds=60)
+    wait_for(lambda: all_finished(again))
     assert_each_charged_once(sub_token, again)
