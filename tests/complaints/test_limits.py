@@ -166,7 +166,7 @@ def test_litellm_16011_the_concurrency_cap_is_not_exceeded() -> None:
 
 def test_litellm_24677_the_rate_is_enforced_as_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """litellm#24677: the limit bites at 70 % of what was set. Two seconds by a clock that this test sets forward."""
-    clock = redis.Redis.from_url(settings.REDIS_URL)
+    clock = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=60)
     told = scripts.ADMIT.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 'seconds', 'microseconds')")
     # Keys go by the server's own clock, so here they last a thousand times as long.
     told = told.replace("(full_at[level] - now) / 1000", "full_at[level] - now")

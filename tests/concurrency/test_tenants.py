@@ -38,7 +38,7 @@ def race(organization: Organization, *acts: Callable[[], object]) -> list[type[E
     def run(act: Callable[[], object]) -> None:
         try:
             with organization_scope(organization.id):
-                start.wait()
+                start.wait(timeout=60)
                 act()
         except Exception as error:
             refusals.append(type(error))
@@ -122,7 +122,7 @@ def test_accepting_and_revoking_at_once_is_one_of_both(
         if locked:
             return real_lock(invitation.id)
         found = Invitation.objects.get(id=invitation.id)
-        both_read.wait(timeout=20)
+        both_read.wait(timeout=60)
         return found
 
     monkeypatch.setattr(invitations, "_lock", lock)
@@ -151,7 +151,7 @@ def test_the_last_two_owners_cannot_leave_together(
 
         def read(membership_id: object) -> list[Membership]:
             found = list(Membership.objects.filter(role=Role.OWNER).select_related("user"))
-            both_read.wait(timeout=20)
+            both_read.wait(timeout=60)
             return found
 
         monkeypatch.setattr(memberships, "_lock_owners_and", read)
