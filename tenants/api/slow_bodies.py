@@ -39,10 +39,12 @@ class WatchedBody:
         """Return `size` bytes, or all without a size; fewer at the end of the body, or when it is late."""
         parts: list[bytes] = []
         left = size if size is not None and size >= 0 else None
+        # A read returns when all of it has come: no more than must come in a second, or it would count too late.
+        most = min(CHUNK_BYTES, settings.UPLOAD_BYTES_PER_SECOND)
         _watch.add(self)
         try:
             while left is None or left > 0:
-                part = b"" if self.late else self._body.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left))
+                part = b"" if self.late else self._body.read(most if left is None else min(most, left))
                 if not part:
                     break
                 self._received += len(part)

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+from pytest_django.fixtures import Settings
 
-from tenants.api.slow_bodies import CHUNK_BYTES, TICK_SECONDS
+from tenants.api.slow_bodies import CHUNK_BYTES, TICK_SECONDS, WatchedBody
 from tests.detection.conftest import Caller
 from tests.detection.images import picture
 from tests.detection.live import Server, live_server
@@ -93,6 +95,33 @@ def test_a_byte_now_and_then_keeps_nobody_waiting(
         for connection in slow:
             connection.close()
     assert caller.balance().held_mtok == 0
+
+
+def test_what_has_come_counts_at_once_however_slow_a_line_may_be(settings: Settings) -> None:
+    """Read in pieces that take longer than the grace, a line as fast as is asked for would seem to send nothing."""
+    settings.UPLOAD_GRACE_SECONDS, settings.UPLOAD_BYTES_PER_SECOND = 5.0, 1_000
+    here, there = socket.socketpair()
+    with here, there:
+        sent = [b"x" * 1_000] * 20
+        came = Came(sent)
+        body = WatchedBody(came, here)
+        came.watched = body
+        assert body.read(20_000) == b"".join(sent)
+        assert not body.late
+
+
+class Came:
+    """A body of which a second's worth comes in each second, by a clock that is only reckoned."""
+
+    def __init__(self, sent: list[bytes]) -> None:
+        self.bytes, self.came, self.watched = b"".join(sent), 0, cast(WatchedBody, None)
+
+    def read(self, size: int) -> bytes:
+        part = self.bytes[self.came : self.came + size]
+        self.came += len(part)
+        # It returns when all of this has come, and until then is looked at.
+        self.watched.check(self.watched._began + self.came / 1_000)
+        return part
 
 
 def test_a_slow_line_is_served(serve: Callable[[float], Server], caller: Caller) -> None:
