@@ -102,7 +102,7 @@ def test_a_race_on_several_levels_lets_exactly_so_many_pass(bound: dict[str, Any
 
 def test_what_is_given_back_was_never_used() -> None:
     who = credential(
-        SLOW, burst=1, concurrency=1, per_day=1, above=(team(requests_per_day=1), organization(concurrency=1))
+        SLOW, burst=2, concurrency=1, per_day=1, above=(team(requests_per_day=1), organization(concurrency=1))
     )
     for _ in range(5):
         admission = admit(who, "call")
@@ -112,12 +112,15 @@ def test_what_is_given_back_was_never_used() -> None:
     assert [outcome(who), outcome(who)] == ["admitted", "quota_exceeded"]
 
 
-def test_giving_back_twice_gives_back_once() -> None:
-    who = credential(SLOW, burst=2, per_day=2)
+@pytest.mark.parametrize(
+    ("bounds", "code"), [({"rate": SLOW, "burst": 2}, "rate_limited"), ({"per_day": 2}, "quota_exceeded")]
+)
+def test_giving_back_twice_gives_back_once(bounds: dict[str, Any], code: str) -> None:
+    who = credential(**bounds)
     first, _second = admit(who, "first"), admit(who, "second")
     give_back(who, first)
     give_back(who, first)
-    assert [outcome(who), outcome(who)] == ["admitted", "quota_exceeded"]
+    assert [outcome(who), outcome(who)] == ["admitted", code]
 
 
 def test_a_lease_is_kept_and_released_on_all_levels() -> None:

@@ -50,7 +50,7 @@ def test_days_and_concurrency_are_bounded_too_and_a_refusal_counts_nothing(serve
 
 def test_what_is_given_back_was_never_counted(server: EmbeddedRedis) -> None:
     server.stop()
-    who = credential(SLOW, burst=1, concurrency=1, above=(team(requests_per_day=1),))
+    who = credential(SLOW, burst=2, concurrency=1, above=(team(requests_per_day=1),))
     for _ in range(5):
         give_back(who, admit(who, "call"))
     assert [outcome(who), outcome(who)] == ["admitted", "quota_exceeded"]
