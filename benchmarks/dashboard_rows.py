@@ -98,8 +98,7 @@ ON CONFLICT (org_id, day, account_id) DO UPDATE
 SET captured_mtok = burn.captured_mtok + excluded.captured_mtok, captures = burn.captures + excluded.captures;
 DROP TABLE call;
 """
-_SQL = Path(__file__).parent.parent / "detection/migrations/sql"
-_COUNT = "".join((_SQL / f"backfill_{name}.sql").read_text() for name in ("usage", "organization"))
+_COUNT = Path(__file__).with_name("dashboard_sums.sql").read_text()
 _SUMS = (
     "hourlyusage",
     "dailyusage",

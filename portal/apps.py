@@ -6,4 +6,4 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         # Every process that rings a doorbell needs the Celery application, and it needs the settings.
-        from portal import celery  # noqa: F401, PLC0415
+        from portal import celery, history  # noqa: F401, PLC0415

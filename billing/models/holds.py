@@ -41,7 +41,7 @@ class Hold(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "idempotency_key"], name="hold_once_per_key"),
-            # hold_resolves_once stands in billing/migrations/sql/guards.sql: Q cannot say it as shortly.
+            # hold_resolves_once stands in billing/migrations/0001_accounts.py: Q cannot say it as shortly.
             models.CheckConstraint(condition=Q(amount_mtok__gt=0), name="hold_amount_positive"),
         ]
         indexes = [

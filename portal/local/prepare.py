@@ -22,7 +22,7 @@ def main(demo_file: str) -> int:
     django.setup()
     try:
         with step("Migrations, as the owner of the tables"):
-            call_command("migrate", database="owner", verbosity=0, interactive=False)
+            call_command("migrate", database="owner", verbosity=0, interactive=False, skip_checks=False)
         with step("Models of the catalogue"):
             call_command("models", "sync", stdout=io.StringIO())
         with step("Demo data"):

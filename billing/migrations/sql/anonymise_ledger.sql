@@ -1,6 +1,6 @@
 -- Take the names out of up to p_rows transfers and as many grants of an organization whose grace is over: who did it and
 -- why. Amounts, kinds, times and what a payment is found by stay. Returns how many rows there were.
-CREATE FUNCTION billing_anonymise_ledger(p_org uuid, p_rows integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION billing_anonymise_ledger(p_org uuid, p_rows integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_done bigint;
@@ -19,3 +19,6 @@ BEGIN
     PERFORM set_config('tokensight.erasing', '', true);
     RETURN v_done + v_part;
 END $$;
+
+REVOKE ALL ON FUNCTION billing_anonymise_ledger(uuid, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION billing_anonymise_ledger(uuid, integer) TO @PLATFORM@;

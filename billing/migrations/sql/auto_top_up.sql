@@ -1,7 +1,7 @@
 -- Says in the money's own transaction that spending has left a wallet less than its organization wants to have, so that
 -- more is bought at once and not when somebody looks. Only what resolves a hold is spending: Tokens that are shared out,
 -- expire or are paid back buy nothing. Fires once: whoever has bought sets the mark again.
-CREATE FUNCTION billing_auto_top_up_due() RETURNS trigger
+CREATE OR REPLACE FUNCTION billing_auto_top_up_due() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
@@ -11,7 +11,7 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER account_auto_top_up BEFORE UPDATE OF posted_mtok ON billing_account
+CREATE OR REPLACE TRIGGER account_auto_top_up BEFORE UPDATE OF posted_mtok ON billing_account
     FOR EACH ROW
     WHEN (
         NEW.auto_below_mtok IS NOT NULL

@@ -2,26 +2,31 @@
 --
 -- p_items is [{"hold_id", "mtok", "transfer_id"}, ...]. Each captured hold becomes one transfer with the given id, from
 -- its funding account to the organization's consumed account; what it held beyond `mtok` goes back to its lots and
--- caps. Answers per item (hold_id, outcome, captured_mtok, available_mtok): captured; already_captured,
--- already_released, already_expired (nothing changed); refused (mtok below 1 or above the hold, which stays open);
--- unknown. available_mtok is what the account that was asked can still spend.
+-- caps, and leaves the windows of limits in which it was counted.
 --
--- Locks all accounts involved once, in order of id, before it looks at any hold's status.
+-- Answers per item (hold_id, outcome, captured_mtok, available_mtok): captured; already_captured, already_released,
+-- already_expired (nothing changed); refused (mtok below 1 or above the hold, which stays open); unknown. available_mtok
+-- is what the account that was asked can still spend.
+--
+-- Locks all accounts involved once, in order of id, before it looks at any hold's status; last, the limits of what goes
+-- back.
 --
 -- A batch is small and every row is found by its key. Left to itself the planner would scan the tables while they are
 -- small, and a connection keeps its plans for hours while they grow.
-CREATE FUNCTION billing_capture_holds(p_items jsonb, p_now timestamptz)
+CREATE OR REPLACE FUNCTION billing_capture_holds(p_items jsonb, p_now timestamptz)
 RETURNS TABLE (hold_id uuid, outcome text, captured_mtok bigint, available_mtok bigint)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     v_accounts uuid[];
     v_captured uuid[];
+    v_less uuid[];
 BEGIN
     WITH hold AS (
         SELECT h.org_id, h.funding_id, h.path
@@ -51,14 +56,20 @@ BEGIN
                   h.owner_id, h.transfer_id
     ),
     share AS (  -- the capture burns the hold's lots in the order in which it took them
-        SELECT c.org_id, c.funding_id, c.transfer_id, part.lot_id, part.mtok AS held,
-               greatest(0, least(part.mtok, c.captured_mtok - part.before)) AS burned
+        SELECT c.org_id, c.funding_id, c.transfer_id, (c.lots -> 0 ->> 0)::uuid AS lot_id, c.amount_mtok AS held,
+               c.captured_mtok AS burned
+        FROM captured c
+        WHERE jsonb_array_length(c.lots) = 1  -- nearly all, and a window for each would take as long as all the rest
+        UNION ALL
+        SELECT c.org_id, c.funding_id, c.transfer_id, part.lot_id, part.mtok,
+               greatest(0, least(part.mtok, c.captured_mtok - part.before))
         FROM captured c
         CROSS JOIN LATERAL (
             SELECT (pair ->> 0)::uuid AS lot_id, (pair ->> 1)::bigint AS mtok,
                    sum((pair ->> 1)::bigint) OVER (ORDER BY position) - (pair ->> 1)::bigint AS before
             FROM jsonb_array_elements(c.lots) WITH ORDINALITY AS element (pair, position)
         ) part
+        WHERE jsonb_array_length(c.lots) > 1
     ),
     lot AS (
         UPDATE billing_lot l
@@ -110,7 +121,13 @@ BEGIN
         ON CONFLICT (org_id, day, account_id) DO UPDATE
         SET captured_mtok = d.captured_mtok + excluded.captured_mtok, captures = d.captures + excluded.captures
     )
-    SELECT coalesce(array_agg(c.id), '{}') INTO v_captured FROM captured c;
+    SELECT coalesce(array_agg(c.id), '{}'), array_agg(c.id) FILTER (WHERE c.captured_mtok < c.amount_mtok)
+    INTO v_captured, v_less
+    FROM captured c;
+
+    IF v_less IS NOT NULL THEN
+        PERFORM billing_uncount_holds(v_less);
+    END IF;
 
     RETURN QUERY
     WITH item AS (

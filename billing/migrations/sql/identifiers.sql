@@ -1,6 +1,6 @@
 -- UUIDv7 for rows that SQL writes: 48 bits of milliseconds, then random bits, as tenants/identifiers.py makes them.
 -- Without a search_path of its own, so that PostgreSQL can inline it.
-CREATE FUNCTION tokensight_new_id() RETURNS uuid
+CREATE OR REPLACE FUNCTION tokensight_new_id() RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL SAFE
 AS $$
     SELECT encode(

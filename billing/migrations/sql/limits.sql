@@ -2,15 +2,15 @@
 -- accounts below it; a window is one limit's count in one period, found by the time at which a hold was placed.
 
 -- Which level an account stands for, in the words of the API.
-CREATE FUNCTION billing_level(p_kind text) RETURNS text
+CREATE OR REPLACE FUNCTION billing_level(p_kind text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE p_kind WHEN 'org_wallet' THEN 'organization' WHEN 'team_pool' THEN 'team' ELSE p_kind END
 $$;
 
--- The periods that have a ceiling at p_now; the total's lasts for ever. Without a search_path of its own, so that
--- PostgreSQL can inline it.
-CREATE FUNCTION billing_limit_periods(p_limits billing_limits, p_now timestamptz)
+-- The periods that have a ceiling at p_now; the total's lasts for ever. Of the plan there is one, per clock hour. Without
+-- a search_path of its own, so that PostgreSQL can inline it.
+CREATE OR REPLACE FUNCTION billing_limit_periods(p_limits billing_limits, p_now timestamptz)
 RETURNS TABLE (period text, ceiling_mtok bigint, starts_at timestamptz, ends_at timestamptz)
 LANGUAGE sql STABLE
 AS $$
@@ -22,26 +22,41 @@ AS $$
          date_trunc('day', p_now, 'UTC') + interval '24 hours'),
         ('month', (p_limits).tokens_per_month_mtok, date_trunc('month', p_now, 'UTC'),
          (date_trunc('month', p_now AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC'),
-        ('total', (p_limits).tokens_total_mtok, 'epoch'::timestamptz, NULL)
+        ('total', (p_limits).tokens_total_mtok, 'epoch'::timestamptz, NULL),
+        ('planhour', CASE WHEN (p_limits).plan_tokens_per_hour_mtok IS NOT NULL THEN
+            floor((p_limits).plan_tokens_per_hour_mtok * billing_boost_factor((p_limits).org_id, p_now))::bigint END,
+         date_trunc('hour', p_now, 'UTC'), date_trunc('hour', p_now, 'UTC') + interval '1 hour')
     ) AS p (period, ceiling_mtok, starts_at, ends_at)
     WHERE p.ceiling_mtok IS NOT NULL
 $$;
 
 -- Whether p_amount more fits into every window of the accounts' limits: their windows, or a refusal. The refusal names
 -- the limit that is in the way for the longest time: {"limit", "level", "account", "resets_at", "limit_mtok",
--- "used_mtok"}.
+-- "used_mtok", "plan"}; `plan` says that it is the plan's ceiling.
 --
 -- Locks the limits in order of account, and keeps them so until the transaction ends; the accounts are locked before.
-CREATE FUNCTION billing_check_limits(
+--
+-- Every call looks here with locks in its hand that others wait for. So when the periods begin is reckoned once and not
+-- for each limit, and only a refusal is described. Windows are looked up by their keys: left to itself, the planner joins
+-- them to all that the organization has ever had, and a connection keeps that plan while they grow.
+CREATE OR REPLACE FUNCTION billing_check_limits(
     p_org uuid, p_accounts uuid[], p_amount bigint, p_now timestamptz, OUT windows uuid[], OUT refusal jsonb
 )
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
+    v_hour timestamptz := date_trunc('hour', p_now, 'UTC');
+    v_day timestamptz := date_trunc('day', p_now, 'UTC');
+    v_month timestamptz := date_trunc('month', p_now, 'UTC');
     v_missing boolean;
+    v_full boolean;
 BEGIN
     PERFORM 1 FROM billing_limits l
     WHERE l.org_id = p_org AND l.account_id = ANY (p_accounts)
@@ -50,21 +65,22 @@ BEGIN
 
     LOOP
         SELECT array_agg(w.id), bool_or(w.id IS NULL),
-               (array_agg(
-                   jsonb_build_object(
-                       'limit', CASE p.period WHEN 'total' THEN 'tokens_total' ELSE 'tokens_per_' || p.period END,
-                       'account', l.account_id, 'resets_at', p.ends_at, 'limit_mtok', p.ceiling_mtok,
-                       'used_mtok', coalesce(w.used_mtok, 0))
-                   ORDER BY p.ends_at DESC NULLS FIRST
-               ) FILTER (WHERE coalesce(w.used_mtok, 0) + p_amount > p.ceiling_mtok))[1]
-        INTO windows, v_missing, refusal
+               bool_or(coalesce(w.used_mtok, 0) + p_amount > p.ceiling_mtok)
+        INTO windows, v_missing, v_full
         FROM billing_limits l
-        CROSS JOIN LATERAL billing_limit_periods(l, p_now) AS p
+        CROSS JOIN LATERAL (VALUES
+            ('hour', l.tokens_per_hour_mtok, v_hour),
+            ('day', l.tokens_per_day_mtok, v_day),
+            ('month', l.tokens_per_month_mtok, v_month),
+            ('total', l.tokens_total_mtok, 'epoch'::timestamptz),
+            ('planhour', CASE WHEN l.plan_tokens_per_hour_mtok IS NOT NULL THEN
+                floor(l.plan_tokens_per_hour_mtok * billing_boost_factor(p_org, p_now))::bigint END, v_hour)
+        ) AS p (period, ceiling_mtok, starts_at)
         LEFT JOIN billing_limitwindow w
             ON w.org_id = p_org AND w.account_id = l.account_id AND w.period = p.period AND w.starts_at = p.starts_at
-        WHERE l.org_id = p_org AND l.account_id = ANY (p_accounts);
+        WHERE l.org_id = p_org AND l.account_id = ANY (p_accounts) AND p.ceiling_mtok IS NOT NULL;
 
-        EXIT WHEN refusal IS NOT NULL OR v_missing IS NOT TRUE;
+        EXIT WHEN v_full OR v_missing IS NOT TRUE;
 
         INSERT INTO billing_limitwindow (id, org_id, created_at, account_id, period, starts_at, used_mtok)
         SELECT tokensight_new_id(), p_org, p_now, l.account_id, p.period, p.starts_at, 0
@@ -74,17 +90,28 @@ BEGIN
         ON CONFLICT (org_id, account_id, period, starts_at) DO NOTHING;
     END LOOP;
 
-    IF refusal IS NOT NULL THEN
-        refusal := refusal || jsonb_build_object('level', (
-            SELECT billing_level(a.kind) FROM billing_account a
-            WHERE a.org_id = p_org AND a.id = (refusal ->> 'account')::uuid
-        ));
+    IF v_full THEN
+        SELECT jsonb_build_object(
+            'limit', CASE p.period WHEN 'total' THEN 'tokens_total' WHEN 'planhour' THEN 'tokens_per_hour'
+                ELSE 'tokens_per_' || p.period END,
+            'level', billing_level(a.kind), 'account', l.account_id, 'resets_at', p.ends_at,
+            'limit_mtok', p.ceiling_mtok, 'used_mtok', coalesce(w.used_mtok, 0), 'plan', p.period = 'planhour')
+        INTO STRICT refusal
+        FROM billing_limits l
+        JOIN billing_account a ON a.org_id = p_org AND a.id = l.account_id
+        CROSS JOIN LATERAL billing_limit_periods(l, p_now) AS p
+        LEFT JOIN billing_limitwindow w
+            ON w.org_id = p_org AND w.account_id = l.account_id AND w.period = p.period AND w.starts_at = p.starts_at
+        WHERE l.org_id = p_org AND l.account_id = ANY (p_accounts)
+          AND coalesce(w.used_mtok, 0) + p_amount > p.ceiling_mtok
+        ORDER BY p.ends_at DESC NULLS FIRST, p.period
+        LIMIT 1;
     END IF;
 END $$;
 
 -- Take what holds gave back out of the windows in which they were counted. Call it after the holds are resolved, in the
 -- same transaction. Locks the limits in order of account.
-CREATE FUNCTION billing_uncount_holds(p_hold_ids uuid[]) RETURNS void
+CREATE OR REPLACE FUNCTION billing_uncount_holds(p_hold_ids uuid[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET enable_seqscan = off
@@ -125,13 +152,13 @@ END $$;
 --
 -- Days are summed up already, by the day of the capture (billing_dailyburn). For a day or a longer period this adds them
 -- up, and takes off what was held before the period began and captured in it. No hold lives for a day.
-CREATE FUNCTION billing_spent_in_period(
+CREATE OR REPLACE FUNCTION billing_spent_in_period(
     p_org uuid, p_accounts uuid[], p_period text, p_starts_at timestamptz
 ) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = public, pg_temp
 AS $$
-    SELECT (CASE WHEN p_period = 'hour' THEN (
+    SELECT (CASE WHEN p_period IN ('hour', 'planhour') THEN (
         SELECT coalesce(sum(CASE h.status WHEN 'held' THEN h.amount_mtok ELSE h.captured_mtok END), 0)
         FROM billing_hold h
         WHERE h.org_id = p_org AND h.created_at >= p_starts_at AND h.account_id = ANY (p_accounts)
@@ -151,7 +178,7 @@ $$;
 
 -- Keep an organization's accounts as they are: nobody opens one until this transaction ends. Call it before any account
 -- is locked.
-CREATE FUNCTION billing_shut_accounts(p_org uuid) RETURNS void
+CREATE OR REPLACE FUNCTION billing_shut_accounts(p_org uuid) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = public, pg_temp
 AS $$
@@ -160,7 +187,7 @@ $$;
 
 -- A new account stands under the limits that its parent stands under. Not by the parent's row lock: whoever opens an
 -- account and moves Tokens into it would then lock accounts twice, and out of order.
-CREATE FUNCTION billing_inherit_limits() RETURNS trigger
+CREATE OR REPLACE FUNCTION billing_inherit_limits() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
@@ -170,9 +197,5 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER account_inherits_limits BEFORE INSERT ON billing_account
+CREATE OR REPLACE TRIGGER account_inherits_limits BEFORE INSERT ON billing_account
     FOR EACH ROW WHEN (NEW.parent_id IS NOT NULL) EXECUTE FUNCTION billing_inherit_limits();
-
--- Limits are read by every call and windows are written by every call that they bind.
-ALTER TABLE billing_limits SET (fillfactor = 50);
-ALTER TABLE billing_limitwindow SET (fillfactor = 50);

@@ -1,20 +1,24 @@
 -- Set p_amount mtok of an account aside for p_owner until p_deadline.
 --
 -- Answers (outcome, what the account can still spend): held; duplicate (p_key has a hold already, nothing changed);
--- or, with nothing changed either: quota_exceeded (a cap on the way is full), insufficient_tokens, account_closed,
--- account_expired, account_unknown.
+-- or, with nothing changed either: quota_exceeded (a cap on the way, or a limit of a day, a month or in all, is full),
+-- hourly_limit_exceeded, insufficient_tokens, debt_outstanding (the organization owes Tokens), account_closed,
+-- account_expired, account_unknown. `refusal` then says what was in the way: {"limit", "level", "account"}, for a limit
+-- of a period as billing_check_limits says, and for a debt {"limit": "debt", "owed_mtok", ...} and the wallet.
 --
 -- Locks the account, or all capped accounts on its way and the one that pays, once and in order of id. That lock covers
--- the lots and holds of the account too, so these are read after it and need none of their own.
+-- the lots and holds of the account too, so these are read after it and need none of their own. Then the limits that
+-- bind the account, if any do, in order of account.
 --
 -- By index always (enable_seqscan): a connection keeps its plans while the tables grow from nothing.
-CREATE FUNCTION billing_place_hold(
+CREATE OR REPLACE FUNCTION billing_place_hold(
     p_org uuid, p_account uuid, p_hold uuid, p_amount bigint, p_key text, p_owner uuid, p_deadline timestamptz,
     p_now timestamptz
-) RETURNS TABLE (outcome text, available_mtok bigint)
+) RETURNS TABLE (outcome text, available_mtok bigint, refusal jsonb)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -30,11 +34,15 @@ DECLARE
     v_lot_ids uuid[] := '{}';
     v_takes bigint[] := '{}';
     v_lots jsonb := '[]';
+    v_limited_by uuid[];
+    v_windows uuid[];
+    v_refusal jsonb;
+    v_owed bigint;
 BEGIN
     PERFORM set_config('tokensight.org_id', p_org::text, true);
 
-    SELECT a.closed_at IS NOT NULL, a.expires_at <= p_now
-    INTO v_closed, v_expired
+    SELECT a.closed_at IS NOT NULL, a.expires_at <= p_now, a.limited_by
+    INTO v_closed, v_expired, v_limited_by
     FROM billing_account a
     WHERE a.id = p_account AND a.org_id = p_org AND a.mode = 'ring_fenced'
       AND a.kind IN ('org_wallet', 'team_pool', 'sub_token')
@@ -43,12 +51,13 @@ BEGIN
     IF NOT FOUND THEN
         SELECT way.funding, way.path INTO v_funding, v_path FROM billing_account_path(p_org, p_account) way;
         IF v_funding IS NULL THEN
-            RETURN QUERY SELECT 'account_unknown', 0::bigint;
+            RETURN QUERY SELECT 'account_unknown', 0::bigint, NULL::jsonb;
             RETURN;
         END IF;
         SELECT bool_or(locked.closed_at IS NOT NULL), bool_or(locked.expires_at <= p_now),
-               min(locked.cap_mtok - locked.drawn_mtok)
-        INTO v_closed, v_expired, v_room
+               min(locked.cap_mtok - locked.drawn_mtok),
+               max(locked.limited_by) FILTER (WHERE locked.id = p_account)
+        INTO v_closed, v_expired, v_room, v_limited_by
         FROM (
             SELECT * FROM billing_account a
             WHERE a.org_id = p_org AND a.id = ANY (v_path || v_funding)
@@ -60,7 +69,7 @@ BEGIN
     FOR v_lot IN
         SELECT l.id, l.posted_mtok - l.held_mtok AS free
         FROM billing_lot l
-        WHERE l.org_id = p_org AND l.account_id = v_funding AND NOT l.spent
+        WHERE l.org_id = p_org AND l.account_id = v_funding AND NOT l.spent AND NOT l.frozen
           AND (l.expires_at IS NULL OR l.expires_at > p_now)
         ORDER BY l.priority, l.expires_at, l.granted_at, l.id
     LOOP
@@ -74,16 +83,41 @@ BEGIN
         END IF;
     END LOOP;
 
-    IF v_closed OR v_expired OR v_missing > 0 OR v_room < p_amount THEN
+    -- Without a lock: a debt blocks what comes after its commit, and a call beside it came before.
+    SELECT sum(d.owed_mtok - d.settled_mtok - d.dropped_mtok)::bigint INTO v_owed
+    FROM billing_debt d WHERE d.org_id = p_org AND d.outstanding;
+
+    IF v_limited_by IS NOT NULL AND v_missing = 0 AND (v_room IS NULL OR v_room >= p_amount) THEN
+        SELECT checked.windows, checked.refusal INTO v_windows, v_refusal
+        FROM billing_check_limits(p_org, v_limited_by, p_amount, p_now) checked;
+    END IF;
+
+    IF v_closed OR v_expired OR v_owed > 0 OR v_missing > 0 OR v_room < p_amount OR v_refusal IS NOT NULL THEN
         RETURN QUERY SELECT
             CASE
                 WHEN EXISTS (SELECT FROM billing_hold h WHERE h.org_id = p_org AND h.idempotency_key = p_key) THEN 'duplicate'
                 WHEN v_closed THEN 'account_closed'
                 WHEN v_expired THEN 'account_expired'
+                WHEN v_owed > 0 THEN 'debt_outstanding'
                 WHEN v_room < p_amount THEN 'quota_exceeded'
-                ELSE 'insufficient_tokens'
+                WHEN v_missing > 0 THEN 'insufficient_tokens'
+                WHEN v_refusal ->> 'limit' = 'tokens_per_hour' THEN 'hourly_limit_exceeded'
+                ELSE 'quota_exceeded'
             END,
-            least(v_free, v_room);
+            least(v_free, v_room),
+            CASE WHEN v_owed > 0 THEN (
+                SELECT jsonb_build_object(
+                    'limit', 'debt', 'level', 'organization', 'account', a.id, 'owed_mtok', v_owed)
+                FROM billing_account a WHERE a.org_id = p_org AND a.kind = 'org_wallet'
+            ) ELSE coalesce(v_refusal, (
+                SELECT jsonb_build_object(
+                    'limit', CASE WHEN v_room < p_amount THEN 'quota' ELSE 'tokens' END,
+                    'level', billing_level(a.kind), 'account', a.id)
+                FROM billing_account a
+                WHERE a.org_id = p_org AND a.id = ANY (CASE WHEN v_room < p_amount THEN v_path ELSE ARRAY[v_funding] END)
+                ORDER BY a.cap_mtok - a.drawn_mtok
+                LIMIT 1
+            )) END;
         RETURN;
     END IF;
 
@@ -94,7 +128,7 @@ BEGIN
         p_hold, p_org, p_now, p_account, v_funding, v_path, p_amount, 0, 'held', v_lots, p_key, p_owner, p_deadline
     ) ON CONFLICT (org_id, idempotency_key) DO NOTHING;
     IF NOT FOUND THEN
-        RETURN QUERY SELECT 'duplicate', least(v_free, v_room);
+        RETURN QUERY SELECT 'duplicate', least(v_free, v_room), NULL::jsonb;
         RETURN;
     END IF;
 
@@ -105,6 +139,9 @@ BEGIN
     IF v_path <> '{}' THEN
         UPDATE billing_account SET drawn_mtok = drawn_mtok + p_amount WHERE id = ANY (v_path) AND org_id = p_org;
     END IF;
+    IF v_windows IS NOT NULL THEN
+        UPDATE billing_limitwindow SET used_mtok = used_mtok + p_amount WHERE id = ANY (v_windows) AND org_id = p_org;
+    END IF;
 
-    RETURN QUERY SELECT 'held', least(v_free, v_room) - p_amount;
+    RETURN QUERY SELECT 'held', least(v_free, v_room) - p_amount, NULL::jsonb;
 END $$;

@@ -1,6 +1,7 @@
--- What bounds the requests of an account: {"when_uncounted", "levels": [{"level", "account", "requests_per_second",
--- "burst", "requests_per_day", "concurrency"}, ...]}, from the account upward, levels without any such bound left out.
-CREATE FUNCTION billing_rate_levels(p_org uuid, p_account uuid) RETURNS jsonb
+-- What bounds the requests of an account: {"when_uncounted", "plan", "levels": [{"level", "account",
+-- "requests_per_second", "burst", "requests_per_day", "concurrency"}, ...]}, from the account upward, levels without any
+-- such bound left out; `plan` as billing_plan_terms says.
+CREATE OR REPLACE FUNCTION billing_rate_levels(p_org uuid, p_account uuid) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = public, pg_temp
 AS $$
@@ -12,6 +13,7 @@ AS $$
     )
     SELECT jsonb_build_object(
         'when_uncounted', (SELECT o.when_uncounted FROM tenants_organization o WHERE o.id = p_org),
+        'plan', billing_plan_terms(p_org, now()),
         'levels', (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'level', billing_level(way.kind), 'account', way.id, 'requests_per_second', l.requests_per_second,
@@ -24,9 +26,12 @@ AS $$
 $$;
 
 -- The same before a call's credential is known and a scope is set; it answers only to whoever has the secret.
-CREATE FUNCTION billing_rate_levels_by_hash(p_hash text) RETURNS jsonb
+CREATE OR REPLACE FUNCTION billing_rate_levels_by_hash(p_hash text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
     SELECT billing_rate_levels(s.org_id, s.account_id) FROM billing_sub_token_by_hash(p_hash) s LIMIT 1
 $$;
+
+REVOKE ALL ON FUNCTION billing_rate_levels_by_hash(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION billing_rate_levels_by_hash(text) TO @APP@, @PLATFORM@;

@@ -3,14 +3,17 @@
 -- Answers per hold (hold_id, outcome): released or expired; already_captured, already_released, already_expired
 -- (nothing changed); unknown. Tokens of a grant that expired meanwhile go back too, and the next expiry run takes them.
 --
--- Locks all accounts involved once, in order of id, before it looks at any hold's status.
+-- What goes back leaves the windows of limits in which it was counted.
+--
+-- Locks all accounts involved once, in order of id, before it looks at any hold's status; last, their limits.
 --
 -- A batch is small and every row is found by its key. Left to itself the planner would scan the tables while they are
 -- small, and a connection keeps its plans for hours while they grow.
-CREATE FUNCTION billing_release_holds(p_hold_ids uuid[], p_status text, p_now timestamptz)
+CREATE OR REPLACE FUNCTION billing_release_holds(p_hold_ids uuid[], p_status text, p_now timestamptz)
 RETURNS TABLE (hold_id uuid, outcome text)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -61,6 +64,10 @@ BEGIN
         WHERE a.id = delta.id
     )
     SELECT coalesce(array_agg(r.id), '{}') INTO v_released FROM released r;
+
+    IF v_released <> '{}' THEN
+        PERFORM billing_uncount_holds(v_released);
+    END IF;
 
     RETURN QUERY
     SELECT asked.id,

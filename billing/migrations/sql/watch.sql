@@ -1,7 +1,7 @@
 -- What sees, in the money's own transaction, that a level of an alert is reached. Triggers with WHEN: a spending that
 -- reaches nothing costs a comparison.
 
-CREATE FUNCTION billing_alert_levels(p_org uuid) RETURNS smallint[]
+CREATE OR REPLACE FUNCTION billing_alert_levels(p_org uuid) RETURNS smallint[]
 LANGUAGE sql STABLE
 SET search_path = public, pg_temp
 AS $$
@@ -9,7 +9,7 @@ AS $$
 $$;
 
 -- The posted (capped: drawn) amount at which the first of p_levels above p_level is reached, of a whole of p_whole mtok.
-CREATE FUNCTION billing_watch_at(p_capped boolean, p_whole bigint, p_level smallint, p_levels smallint[])
+CREATE OR REPLACE FUNCTION billing_watch_at(p_capped boolean, p_whole bigint, p_level smallint, p_levels smallint[])
 RETURNS bigint
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -26,13 +26,21 @@ $$;
 -- What moves on (an allocation, a reclaim, an expiry: posted falls while nothing held is resolved) was not used and
 -- leaves the base. A new period, in which every level counts again, begins when what came since the period began is at
 -- least a tenth of what it began with. Of the wallet only the end counts: grants have levels of their own.
-CREATE FUNCTION billing_watch_account() RETURNS trigger
+--
+-- Who takes all that is free away from a pool or a sub-token, or lowers its quota to what was drawn, knows that they did
+-- (a project's end does it to all of them): that raises nothing. A call that finds nothing there is told of.
+CREATE OR REPLACE FUNCTION billing_watch_account() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
 DECLARE
     v_capped boolean := NEW.mode = 'capped';
     v_levels smallint[] := CASE WHEN NEW.kind = 'org_wallet' THEN '{100}' ELSE billing_alert_levels(NEW.org_id) END;
+    v_emptied boolean := TG_OP = 'UPDATE' AND NEW.kind <> 'org_wallet' AND CASE
+        WHEN v_capped THEN
+            NEW.drawn_mtok = OLD.drawn_mtok AND NEW.cap_mtok <= NEW.drawn_mtok AND NEW.cap_mtok IS DISTINCT FROM OLD.cap_mtok
+        ELSE NEW.held_mtok = OLD.held_mtok AND NEW.posted_mtok < OLD.posted_mtok AND NEW.posted_mtok <= NEW.held_mtok
+    END;
     v_used bigint;
     v_passed smallint[];
 BEGIN
@@ -57,7 +65,7 @@ BEGIN
     NEW.watch_start_mtok := least(NEW.watch_start_mtok, NEW.watch_base_mtok);
 
     v_used := CASE WHEN v_capped THEN NEW.drawn_mtok ELSE NEW.watch_base_mtok - NEW.posted_mtok END;
-    IF NEW.watch_base_mtok > 0 THEN
+    IF NEW.watch_base_mtok > 0 AND NOT coalesce(v_emptied, false) THEN
         SELECT array_agg(level ORDER BY level) INTO v_passed
         FROM unnest(v_levels) AS level
         WHERE level > NEW.watch_level AND v_used * 100 >= NEW.watch_base_mtok * level;
@@ -75,11 +83,11 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER account_watch_new BEFORE INSERT ON billing_account
+CREATE OR REPLACE TRIGGER account_watch_new BEFORE INSERT ON billing_account
     FOR EACH ROW WHEN (NEW.cap_mtok IS NOT NULL)
     EXECUTE FUNCTION billing_watch_account();
 
-CREATE TRIGGER account_watch BEFORE UPDATE OF posted_mtok, drawn_mtok, cap_mtok ON billing_account
+CREATE OR REPLACE TRIGGER account_watch BEFORE UPDATE OF posted_mtok, drawn_mtok, cap_mtok ON billing_account
     FOR EACH ROW
     WHEN (
         NEW.kind IN ('org_wallet', 'team_pool', 'sub_token')
@@ -96,7 +104,7 @@ CREATE TRIGGER account_watch BEFORE UPDATE OF posted_mtok, drawn_mtok, cap_mtok 
 -- A grant's Tokens lie in many lots, and no row knows their sum. Each lot has a mark instead (watch_below), and the
 -- marks of a grant's lots add up to more than what is left at its next level: while no lot is below its mark, the level
 -- is not reached. When one falls below, the task adds up and marks anew. A new grant is marked that way first.
-CREATE FUNCTION billing_weigh_grant() RETURNS trigger
+CREATE OR REPLACE FUNCTION billing_weigh_grant() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
@@ -111,27 +119,10 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER grant_watch AFTER INSERT ON billing_grant
+CREATE OR REPLACE TRIGGER grant_watch AFTER INSERT ON billing_grant
     FOR EACH ROW EXECUTE FUNCTION billing_weigh_grant();
 
-CREATE TRIGGER lot_watch AFTER UPDATE OF posted_mtok ON billing_lot
+CREATE OR REPLACE TRIGGER lot_watch AFTER UPDATE OF posted_mtok ON billing_lot
     FOR EACH ROW
     WHEN (NEW.posted_mtok < NEW.watch_below_mtok AND OLD.posted_mtok >= OLD.watch_below_mtok)
     EXECUTE FUNCTION billing_weigh_grant();
-
--- After an organization has changed its levels: look for the new ones from here on. Locks all its accounts, by id.
-CREATE FUNCTION billing_watch_anew(p_org uuid) RETURNS void
-LANGUAGE plpgsql
-SET search_path = public, pg_temp
-AS $$
-BEGIN
-    PERFORM 1 FROM billing_account a WHERE a.org_id = p_org ORDER BY a.id FOR NO KEY UPDATE;
-    UPDATE billing_account a
-    SET watch_at_mtok = billing_watch_at(a.mode = 'capped', a.watch_base_mtok, a.watch_level, billing_alert_levels(p_org))
-    WHERE a.org_id = p_org AND a.kind IN ('team_pool', 'sub_token');
-    INSERT INTO billing_crossing (
-        id, org_id, created_at, due_at, grant_id, span, levels, period, used_mtok, whole_mtok
-    )
-    SELECT tokensight_new_id(), p_org, now(), now(), live.grant_id, '', '{}', '', 0, 0
-    FROM (SELECT DISTINCT l.grant_id FROM billing_lot l WHERE l.org_id = p_org AND NOT l.spent) live;
-END $$;

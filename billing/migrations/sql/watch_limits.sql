@@ -1,7 +1,8 @@
 -- What sees that a level of a limit's period is reached. A window begins with its first level (watch_at), and each
 -- level that is reached sets the next. Levels count once per window, also when what was held is given back.
 
-CREATE FUNCTION billing_ceiling(p_org uuid, p_account uuid, p_period text) RETURNS bigint
+-- The ceiling whose levels raise alerts; the plan's as a boost raises it at this moment.
+CREATE OR REPLACE FUNCTION billing_ceiling(p_org uuid, p_account uuid, p_period text) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = public, pg_temp
 AS $$
@@ -9,12 +10,13 @@ AS $$
         WHEN 'hour' THEN l.tokens_per_hour_mtok
         WHEN 'day' THEN l.tokens_per_day_mtok
         WHEN 'month' THEN l.tokens_per_month_mtok
-        ELSE l.tokens_total_mtok
+        WHEN 'total' THEN l.tokens_total_mtok
+        WHEN 'planhour' THEN floor(l.plan_tokens_per_hour_mtok * billing_boost_factor(p_org, now()))::bigint
     END
     FROM billing_limits l WHERE l.org_id = p_org AND l.account_id = p_account
 $$;
 
-CREATE FUNCTION billing_watch_new_window() RETURNS trigger
+CREATE OR REPLACE FUNCTION billing_watch_new_window() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
@@ -25,10 +27,12 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER window_watch_new BEFORE INSERT ON billing_limitwindow
+CREATE OR REPLACE TRIGGER window_watch_new BEFORE INSERT ON billing_limitwindow
     FOR EACH ROW EXECUTE FUNCTION billing_watch_new_window();
 
-CREATE FUNCTION billing_watch_window() RETURNS trigger
+-- A ceiling may have risen by itself since the mark was set, when a boost began: then nothing was reached yet, and the
+-- first level is looked for again.
+CREATE OR REPLACE FUNCTION billing_watch_window() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
@@ -36,15 +40,16 @@ DECLARE
     v_levels smallint[] := billing_alert_levels(NEW.org_id);
     v_ceiling bigint := billing_ceiling(NEW.org_id, NEW.account_id, NEW.period);
     v_passed smallint[];
+    v_reached smallint;
 BEGIN
     IF v_ceiling IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT array_agg(level ORDER BY level) INTO v_passed
+    SELECT array_agg(level ORDER BY level), max(level) INTO v_passed, v_reached
     FROM unnest(v_levels) AS level
     WHERE NEW.used_mtok * 100 >= v_ceiling * level AND (v_ceiling * level + 99) / 100 >= NEW.watch_at_mtok;
     UPDATE billing_limitwindow
-    SET watch_at_mtok = billing_watch_at(true, v_ceiling, v_passed[cardinality(v_passed)], v_levels)
+    SET watch_at_mtok = billing_watch_at(true, v_ceiling, coalesce(v_reached, 0::smallint), v_levels)
     WHERE id = NEW.id AND org_id = NEW.org_id;
     IF v_passed IS NOT NULL THEN
         INSERT INTO billing_crossing (
@@ -57,12 +62,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER window_watch AFTER UPDATE OF used_mtok ON billing_limitwindow
+CREATE OR REPLACE TRIGGER window_watch AFTER UPDATE OF used_mtok ON billing_limitwindow
     FOR EACH ROW WHEN (NEW.used_mtok >= NEW.watch_at_mtok)
     EXECUTE FUNCTION billing_watch_window();
 
 -- Watch an account's windows that run for their first level again. Levels that were told of are not told of twice.
-CREATE FUNCTION billing_watch_windows(p_org uuid, p_account uuid) RETURNS void
+CREATE OR REPLACE FUNCTION billing_watch_windows(p_org uuid, p_account uuid) RETURNS void
 LANGUAGE sql
 SET search_path = public, pg_temp
 AS $$
@@ -74,7 +79,7 @@ AS $$
       AND w.org_id = p_org AND w.account_id = p_account AND w.period = p.period AND w.starts_at = p.starts_at
 $$;
 
-CREATE FUNCTION billing_watch_limits() RETURNS trigger
+CREATE OR REPLACE FUNCTION billing_watch_limits() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
 AS $$
@@ -83,8 +88,10 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER limits_watch
-    AFTER UPDATE OF tokens_per_hour_mtok, tokens_per_day_mtok, tokens_per_month_mtok, tokens_total_mtok ON billing_limits
+CREATE OR REPLACE TRIGGER limits_watch
+    AFTER UPDATE OF tokens_per_hour_mtok, tokens_per_day_mtok, tokens_per_month_mtok, tokens_total_mtok,
+        plan_tokens_per_hour_mtok
+    ON billing_limits
     FOR EACH ROW EXECUTE FUNCTION billing_watch_limits();
 
 -- After an organization has changed its levels: look for the new ones from here on. Locks all its accounts, then its

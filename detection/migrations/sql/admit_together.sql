@@ -5,7 +5,7 @@
 -- all with a caller on the line (p_wait) and in the same hour, so that they count in the same windows.
 --
 -- Locks the idempotency keys in order, then all their accounts and limits in theirs, then the fair-share clocks.
-CREATE FUNCTION detection_admit_together(p_org uuid, p_calls jsonb)
+CREATE OR REPLACE FUNCTION detection_admit_together(p_org uuid, p_calls jsonb)
 RETURNS TABLE (outcome text, available_mtok bigint, job_id uuid, refusal jsonb)
 LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = public, pg_temp

@@ -1,63 +1,11 @@
--- Calls in partitions by the week (UTC), so that old ones go by dropping a table, and the queue's indexes stay small.
---
--- An id is a UUIDv7, which begins with the milliseconds since 1970: a range of ids is a range of time, and the keys
--- (id) and (org_id, id) stay what they were. Partitions stand in a schema of their own, where the restricted role may
--- not look; it reaches them through the table, whose policies bind it.
-CREATE SCHEMA calls;
-
-CREATE FUNCTION tokensight_first_id(p_moment timestamptz) RETURNS uuid
+-- The first id that can be made at a moment: a UUIDv7 begins with it.
+CREATE OR REPLACE FUNCTION tokensight_first_id(p_moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE
 SET search_path = public, pg_temp
 AS $$ SELECT (lpad(to_hex(floor(extract(epoch FROM p_moment) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid $$;
 
-DROP TRIGGER count_finished ON detection_job;
-DROP TRIGGER count_inserted ON detection_job;
-ALTER TABLE detection_job SET SCHEMA calls;
-ALTER TABLE calls.detection_job RENAME TO job_before;
-DROP POLICY tenant ON calls.job_before;
-DROP POLICY platform ON calls.job_before;
-REVOKE ALL ON calls.job_before FROM @APP@, @PLATFORM@;
-
-CREATE TABLE detection_job (LIKE calls.job_before INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)
-PARTITION BY RANGE (id);
-ALTER TABLE detection_job ADD PRIMARY KEY (id);
-ALTER TABLE detection_job ADD CONSTRAINT detection_job_org_id_id_key UNIQUE (org_id, id);
-ALTER TABLE detection_job ADD CONSTRAINT detection_job_sub_token_id_tenant_fk
-    FOREIGN KEY (org_id, sub_token_id) REFERENCES billing_subtoken (org_id, id);
-ALTER TABLE detection_job ADD CONSTRAINT detection_job_model_version_fk
-    FOREIGN KEY (model_version_id) REFERENCES detection_modelversion (id) DEFERRABLE INITIALLY DEFERRED;
-CREATE INDEX job_queue ON detection_job (model_version_id, img_size, priority_class, virtual_finish, id)
-    WHERE status = 'queued';
-CREATE INDEX job_leases ON detection_job (lease_expires_at) WHERE status = 'running';
-CREATE INDEX job_log_of_sub_token ON detection_job (org_id, sub_token_id, id);
-CREATE INDEX job_log_by_time ON detection_job (org_id, created_at);
-CREATE INDEX job_failures ON detection_job (org_id, id) WHERE status IN ('failed', 'cancelled');
-GRANT SELECT, INSERT, UPDATE, DELETE ON detection_job TO @APP@, @PLATFORM@;
-ALTER TABLE detection_job ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON detection_job TO @APP@
-    USING (org_id = tokensight_org_id()) WITH CHECK (org_id = tokensight_org_id());
-CREATE POLICY platform ON detection_job TO @PLATFORM@ USING (true) WITH CHECK (true);
-
--- What there was stays as it lies, as the partition of all time before the next week; nothing is copied.
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM calls.job_before) THEN
-        EXECUTE format('ALTER TABLE detection_job ATTACH PARTITION calls.job_before FOR VALUES FROM (MINVALUE) TO (%L)',
-            tokensight_first_id(date_trunc('week', now(), 'UTC') + interval '7 days'));
-    ELSE
-        DROP TABLE calls.job_before;
-    END IF;
-END $$;
--- A call must never be refused because nobody made its week.
-CREATE TABLE calls.job_rest PARTITION OF detection_job DEFAULT WITH (fillfactor = 80);
-
-CREATE TRIGGER count_finished AFTER UPDATE ON detection_job REFERENCING OLD TABLE AS before NEW TABLE AS after
-    FOR EACH STATEMENT EXECUTE FUNCTION detection_count_finished();
-CREATE TRIGGER count_inserted AFTER INSERT ON detection_job
-    FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION detection_count_inserted();
-
 -- The weeks that there are: their tables, and from which id to before which.
-CREATE FUNCTION detection_partitions() RETURNS TABLE (partition regclass, first_id uuid, end_id uuid)
+CREATE OR REPLACE FUNCTION detection_partitions() RETURNS TABLE (partition regclass, first_id uuid, end_id uuid)
 LANGUAGE sql STABLE
 SET search_path = public, pg_temp
 AS $$
@@ -73,7 +21,7 @@ $$;
 --
 -- The owner's rights, for the role that runs the portal makes no tables. It waits for a lock no longer than a moment,
 -- as whoever calls meanwhile waits behind it; then it fails, and is tried again.
-CREATE FUNCTION detection_make_partitions(p_now timestamptz, p_weeks int) RETURNS int
+CREATE OR REPLACE FUNCTION detection_make_partitions(p_now timestamptz, p_weeks int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp
 SET lock_timeout = '200ms'
@@ -102,7 +50,7 @@ END $$;
 
 -- Drop the oldest partition if all of it is older than p_before; answers its name, or null when there is none.
 -- One at a time, with the owner's rights and the patience of detection_make_partitions.
-CREATE FUNCTION detection_drop_partition(p_before timestamptz) RETURNS text
+CREATE OR REPLACE FUNCTION detection_drop_partition(p_before timestamptz) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp
 SET lock_timeout = '200ms'

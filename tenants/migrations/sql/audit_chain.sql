@@ -64,3 +64,12 @@ BEGIN
     END IF;
     RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
 END $$;
+
+-- The owner's function seals, and no role may write a chain.
+CREATE OR REPLACE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON tenants_auditevent
+    FOR EACH STATEMENT EXECUTE FUNCTION tokensight_refuse_change();
+CREATE OR REPLACE TRIGGER sealed_once BEFORE INSERT OR UPDATE ON tenants_auditevent
+    FOR EACH ROW EXECUTE FUNCTION tenants_audit_guard();
+REVOKE UPDATE, DELETE ON tenants_auditevent, tenants_auditchain FROM @APP@, @PLATFORM@;
+REVOKE ALL ON FUNCTION tenants_seal_audit(uuid, integer, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenants_seal_audit(uuid, integer, timestamptz) TO @PLATFORM@;
