@@ -6,16 +6,18 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import connection
+from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from portal.history import check_history
+from tenants.migration_operations import SqlFile
 
 BEGUN_ANEW = ("tenants", "billing", "detection")
 
@@ -106,3 +108,23 @@ def test_every_file_of_sql_is_run_by_a_migration() -> None:
         migrations = "".join(path.read_text() for path in (root / app / "migrations").glob("0*.py"))
         run = re.findall(r'SqlFile\(__file__, "(\w+)"\)', migrations)
         assert sorted(run) == sorted(path.stem for path in (root / app / "migrations/sql").glob("*.sql"))
+
+
+def test_a_later_migration_may_run_a_file_again(db: None) -> None:
+    """All but the one that makes the table of calls: running them again changes nothing."""
+    catalogue = """
+        SELECT string_agg(text, E'\\n' ORDER BY text) FROM (
+            SELECT pg_get_functiondef(oid) || coalesce(proacl::text, '') AS text FROM pg_proc
+            WHERE pronamespace = 'public'::regnamespace
+            UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT oid::regclass || coalesce(relacl::text, '') || coalesce(reloptions::text, '') FROM pg_class
+        ) whole
+    """
+    migrations = Path(settings.BASE_DIR).glob("*/migrations/sql/*.sql")
+    with psycopg.connect(**connections["owner"].get_connection_params()) as owner:
+        before = owner.execute(catalogue).fetchone()
+        for path in sorted(migrations):
+            if path.stem != "calls":
+                owner.execute(str(SqlFile(str(path.parent.with_name("0001.py")), path.stem).sql))
+        assert owner.execute(catalogue).fetchone() == before
+        owner.rollback()
