@@ -13,8 +13,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # By the beginning of an id, tests that start a whole product each: one after the other, or they take the processors
-# from each other, and a worker that gets none for six seconds rightly loses its jobs. Within the group the browser
-# tests share one product. Groups come first: what takes long is not begun when the other worker has nothing left to do.
+# from each other. Within the group the browser tests share one product. Groups come first: what takes long is not begun
+# when the other worker has nothing left to do.
 WHOLE_PRODUCTS = ("tests/e2e/", "tests/chaos/", "tests/portal/test_run.py")
 
 

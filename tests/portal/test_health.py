@@ -30,7 +30,7 @@ def test_not_ready_without_a_worker(client: Client) -> None:
 
 
 def test_not_ready_until_a_worker_has_loaded_a_model(client: Client) -> None:
-    liveness.report("one", {"models": []}, seconds=10)
+    liveness.report("one", {"models": []}, seconds=3600)
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["checks"]["worker"] == "ok"
@@ -38,15 +38,15 @@ def test_not_ready_until_a_worker_has_loaded_a_model(client: Client) -> None:
 
 
 def test_ready_with_a_worker_that_reports_a_model(client: Client) -> None:
-    liveness.report("one", {"models": [], "warm": False}, seconds=10)
+    liveness.report("one", {"models": [], "warm": False}, seconds=3600)
     assert client.get("/readyz").status_code == 503
-    liveness.report("two", {"models": ["pcb-defect-n"], "warm": False}, seconds=10)
+    liveness.report("two", {"models": ["pcb-defect-n"], "warm": False}, seconds=3600)
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
 
 
 def test_ready_where_no_model_is_to_be_warm(client: Client) -> None:
-    liveness.report("one", {"models": [], "warm": True}, seconds=10)
+    liveness.report("one", {"models": [], "warm": True}, seconds=3600)
     response = client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
 from django.test import Client
 
 from billing.enums import AccountKind, GrantSource
@@ -17,6 +15,7 @@ from portal.services.onboarding import open_organization
 from tenants.actors import user_actor
 from tenants.models import Membership, Organization, User
 from tenants.scope import organization_scope, platform_scope
+from tests.concurrency.racing import race
 from tests.factories.billing import assert_ledger_clean
 from tests.factories.tenants import make_user
 
@@ -76,22 +75,10 @@ def test_if_the_grant_fails_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.concurrency
 def test_two_organizations_opened_at_once_share_no_trial(committed_db: None) -> None:
+    # All have read that no trial was taken before any of them opens anything.
     dana = make_user()
-    start = threading.Barrier(4)
-    opened: list[Organization] = []
-
-    def open_one() -> None:
-        start.wait()
-        try:
-            opened.append(open_for(User.objects.get(id=dana.id)))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=open_one) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    readers = [User.objects.get(id=dana.id) for _ in range(4)]
+    opened = race([lambda user=user: open_for(user) for user in readers])
     assert sorted(available(organization) for organization in opened) == [0, 0, 0, 10_000]
     assert len({organization.slug for organization in opened}) == 4
 

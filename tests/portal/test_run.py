@@ -40,7 +40,8 @@ def start(data: Path, port: int, **env: str) -> subprocess.Popen[str]:
         # The environment stands already; what must not happen is that a test installs something.
         ["make", "-o", f"{venv}/.base", "run", f"VENV={venv}"],
         cwd=ROOT,
-        env={**inherited, "TOKENSIGHT_DATA_DIR": str(data), "PORT": str(port), **env},
+        # A worker that gets no processor for a while is not dead.
+        env={**inherited, "JOB_LEASE_SECONDS": "60", "TOKENSIGHT_DATA_DIR": str(data), "PORT": str(port), **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
