@@ -155,10 +155,12 @@ def test_without_the_lease_two_senders_would_call_twice(
     for sender in senders:
         sender.start()
         assert receiver.arrivals.acquire(timeout=PATIENCE_SECONDS), "the second sender has what the first is sending"
+    # The same, and no more of it before either has an answer: afterwards it may be anybody's again.
+    assert len({call.json["id"] for call in receiver.received}) == 1
+    assert len(receiver.received) == 2
     receiver.gate.set()
     for sender in senders:
         sender.join()
-    assert len(receiver.received) == 2
 
 
 def test_an_endpoint_that_hangs_delays_its_own_deliveries_only(
