@@ -23,7 +23,7 @@ from portal.local.database import APP_ROLE, embedded_database
 
 # All workers of a run share it, and no other run does: what they migrate may differ.
 TEMPLATE = f"migrated_{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-# In place of the role's own (tenants/migrations/0011_timeouts.py).
+# In place of the role's own (tenants/migrations/0002_scopes.py).
 PATIENCE = {"lock_timeout": "60s", "statement_timeout": "120s", "idle_in_transaction_session_timeout": "240s"}
 # Where processes that a test starts find the dump.
 DUMP = "TESTS_MIGRATED_DUMP"
