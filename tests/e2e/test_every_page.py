@@ -197,6 +197,7 @@ def test_language_and_theme_are_kept(stack: Stack, browser: Browser) -> None:
         page.goto(stack.base_url)
         page.click("text=中文")
         expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+        page.wait_for_load_state()
         page.click("[data-toggle-theme]")
         expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
         page.reload()

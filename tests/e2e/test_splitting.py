@@ -23,6 +23,7 @@ def test_tokens_are_shared_out_by_keyboard_and_only_when_confirmed(stack: Stack,
         page.locator("dialog[open] input[name=tokens]").fill("100")
         page.locator("dialog[open] button[type=submit]").click()
         expect(page.get_by_text("Assembly has a pool now.")).to_be_visible()
+        page.wait_for_load_state()
 
         slider = page.get_by_role("slider", name="Share of Assembly")
         field = page.get_by_label("Free Tokens of Assembly")
@@ -43,6 +44,7 @@ def test_tokens_are_shared_out_by_keyboard_and_only_when_confirmed(stack: Stack,
         expect(preview.get_by_role("row", name=re.compile("Assembly"))).to_contain_text("+23.456")
         preview.get_by_role("button", name="Do it").click()
         expect(page.get_by_text("Done: 23.456 Tokens given, 0 taken back.")).to_be_visible()
+        page.wait_for_load_state()
         expect(field).to_have_value("123.456")
 
         field.fill("99999999")
@@ -58,6 +60,7 @@ def test_a_split_shows_its_secrets_once_and_saves_them(stack: Stack, browser: Br
         sign_in(page, stack.base_url, admin["email"], admin["password"])
         page.goto(f"{stack.organization}/splitting/")
         page.get_by_role("link", name="Split into sub-tokens").click()
+        page.wait_for_url("**/split/")
         page.fill("input[name=tokens]", "1")
         page.fill("input[name=count]", "3")
         page.fill("input[name=stem]", "Camera")
@@ -66,6 +69,7 @@ def test_a_split_shows_its_secrets_once_and_saves_them(stack: Stack, browser: Br
         page.get_by_role("button", name="Make the sub-tokens").click()
         secrets = page.locator("#secrets").input_value()
         assert secrets.count("tsk_") == 3
+        page.wait_for_load_state()
         with page.expect_download() as saving:
             page.get_by_role("button", name="Save as CSV").click()
         assert saving.value.path().read_text().replace("\r\n", "\n") == secrets.replace("\r\n", "\n")

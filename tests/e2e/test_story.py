@@ -53,6 +53,7 @@ def test_a_new_customer_finds_a_defect_and_sees_the_bill(stack: Stack, browser: 
 
         # Run a sample board in the playground.
         page.click("text=Try it in the playground")
+        page.wait_for_url("**/playground/**")
         page.click("[data-sample] >> nth=0")
         price = page.locator("#price-now strong")
         expect(price).to_contain_text("Tok")
@@ -80,6 +81,7 @@ def test_a_new_customer_finds_a_defect_and_sees_the_bill(stack: Stack, browser: 
         # Revoked by its name, it is dead within a second.
         page.click(".side >> text=Sub-tokens")
         page.click("main >> text=Line 1")
+        page.wait_for_url(re.compile("/sub-tokens/[0-9a-f-]{36}/"))
         page.click("button:has-text('Revoke')")
         confirm = page.locator("#revoke [data-confirm-button]")
         expect(confirm).to_be_disabled()
