@@ -61,6 +61,13 @@ class Environment(environ.FileAwareEnv):
                 raise ImproperlyConfigured(f"{name}: {value!r} is no address and no network (CIDR).") from None
         return values
 
+    def number(self, name: str, *, default: float, least: float = 0) -> Any:
+        """Return a number of the kind of `default`, no smaller than `least`."""
+        value = self.get_value(name, cast=type(default), default=default)
+        if not value >= least:
+            raise ImproperlyConfigured(f"{name} has to be at least {least}.")
+        return value
+
     def one_of(self, name: str, *, default: str, choices: Iterable[str]) -> str:
         """Return one of these words, in whatever case it is written."""
         value = self.str(name, default=default).upper()

@@ -50,12 +50,12 @@ SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 # Behind a proxy that ends TLS: the header in which it says so, e.g. X-Forwarded-Proto. It must set or drop it itself.
 if proxy_header := env.str("PROXY_SSL_HEADER", default=""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proxy_header.upper().replace("-", "_"), "https")
-SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEVELOPMENT else 365 * 24 * 3600)
+SECURE_HSTS_SECONDS = env.number("SECURE_HSTS_SECONDS", default=0 if DEVELOPMENT else 365 * 24 * 3600)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEVELOPMENT
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEVELOPMENT
-SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
+SESSION_COOKIE_AGE = env.number("SESSION_COOKIE_AGE", default=14 * 24 * 3600, least=1)
 # In the database alone: a session that was ended must not live on in a copy that nobody could reach to delete.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 # What a browser may load on our pages: our own files, and nothing written into the page.
@@ -273,7 +273,7 @@ USE_TZ = True
 
 # --- Money -----------------------------------------------------------------------------------------------------------
 # The list price of a Token, in the currency's minor unit; packages and plans carry their own.
-TOKEN_PRICE_MINOR = env.int("TOKEN_PRICE_MINOR", default=1)
+TOKEN_PRICE_MINOR = env.number("TOKEN_PRICE_MINOR", default=1, least=1)
 TOKEN_PRICE_CURRENCY = env.str("TOKEN_PRICE_CURRENCY", default="CNY")
 
 # Buying goes through Stripe; without a key it is not set up, and everything else works.
@@ -297,12 +297,12 @@ if STRIPE_API_BASE and not DEVELOPMENT and not STRIPE_API_BASE.startswith("https
 if STRIPE_API_BASE and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
     raise ImproperlyConfigured("STRIPE_API_BASE must be empty with a live key, which is for nobody but Stripe.")
 # Events of Stripe are kept this long.
-STRIPE_EVENTS_KEPT_DAYS = env.int("STRIPE_EVENTS_KEPT_DAYS", default=90)
+STRIPE_EVENTS_KEPT_DAYS = env.number("STRIPE_EVENTS_KEPT_DAYS", default=90, least=1)
 # For so many days after a payment its unspent Tokens are refunded on demand; 0 is for ever. Staff may always.
-REFUND_DAYS = env.int("REFUND_DAYS", default=30)
+REFUND_DAYS = env.number("REFUND_DAYS", default=30)
 
 # A plan whose renewal could not be paid stays for so many days.
-PLAN_GRACE_DAYS = env.int("PLAN_GRACE_DAYS", default=7)
+PLAN_GRACE_DAYS = env.number("PLAN_GRACE_DAYS", default=7)
 
 # --- Files -----------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -326,56 +326,56 @@ STORAGES = {
 }
 
 # --- Detection -------------------------------------------------------------------------------------------------------
-MAX_IMAGE_BYTES = env.int("MAX_IMAGE_BYTES", default=20_000_000)
-MAX_IMAGE_PIXELS = env.int("MAX_IMAGE_PIXELS", default=50_000_000)
+MAX_IMAGE_BYTES = env.number("MAX_IMAGE_BYTES", default=20_000_000, least=1)
+MAX_IMAGE_PIXELS = env.number("MAX_IMAGE_PIXELS", default=50_000_000, least=1)
 # Beyond a grace, a body must come this fast on average; who sends slower is refused, and keeps no thread from others.
-UPLOAD_GRACE_SECONDS = env.float("UPLOAD_GRACE_SECONDS", default=5.0)
-UPLOAD_BYTES_PER_SECOND = env.int("UPLOAD_BYTES_PER_SECOND", default=50_000)
+UPLOAD_GRACE_SECONDS = env.number("UPLOAD_GRACE_SECONDS", default=5.0)
+UPLOAD_BYTES_PER_SECOND = env.number("UPLOAD_BYTES_PER_SECOND", default=50_000, least=1)
 FILE_UPLOAD_HANDLERS = [
     "portal.uploads.BoundedUpload",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
 # So many bytes of images may be on their way to workers at once, in Redis; beyond, a call is answered 503.
-MAX_INPUT_BYTES_IN_FLIGHT = env.int("MAX_INPUT_BYTES_IN_FLIGHT", default=256_000_000)
+MAX_INPUT_BYTES_IN_FLIGHT = env.number("MAX_INPUT_BYTES_IN_FLIGHT", default=256_000_000, least=1)
 # Bytes of images that may lie in PostgreSQL while Redis is away.
-SPARE_INPUT_BYTES = env.int("SPARE_INPUT_BYTES", default=64_000_000)
+SPARE_INPUT_BYTES = env.number("SPARE_INPUT_BYTES", default=64_000_000)
 # A call waits this long for its result before it is answered 202.
-DETECT_WAIT_SECONDS = env.float("DETECT_WAIT_SECONDS", default=30.0)
+DETECT_WAIT_SECONDS = env.number("DETECT_WAIT_SECONDS", default=30.0)
 # So many callers of one organization one web process keeps on the line at once; the next is answered 202. 0: no bound.
-WAITING_CALLS_PER_ORGANIZATION = env.int("WAITING_CALLS_PER_ORGANIZATION", default=0)
+WAITING_CALLS_PER_ORGANIZATION = env.number("WAITING_CALLS_PER_ORGANIZATION", default=0)
 # A job that no worker has finished by then fails and costs nothing; its hold and its input live as long.
-JOB_LIFE_SECONDS = env.int("JOB_LIFE_SECONDS", default=900)
+JOB_LIFE_SECONDS = env.number("JOB_LIFE_SECONDS", default=900, least=1)
 # A job that waits for Tokens does so for at most this long; so many, with so many bytes of images, of one organization.
-WAITING_SECONDS = env.int("WAITING_SECONDS", default=7 * 24 * 3600)
-WAITING_JOBS = env.int("WAITING_JOBS", default=1000)
-WAITING_BYTES = env.int("WAITING_BYTES", default=500_000_000)
+WAITING_SECONDS = env.number("WAITING_SECONDS", default=7 * 24 * 3600, least=1)
+WAITING_JOBS = env.number("WAITING_JOBS", default=1000)
+WAITING_BYTES = env.number("WAITING_BYTES", default=500_000_000)
 # The same image, model version and parameters again within this time cost nothing; 0 turns the cache off.
-RESULT_CACHE_SECONDS = env.int("RESULT_CACHE_SECONDS", default=3600)
+RESULT_CACHE_SECONDS = env.number("RESULT_CACHE_SECONDS", default=3600)
 
 # Calls are kept this long; the ledger, and the sums of usage by the day, for ever.
-CALLS_KEPT_DAYS = env.int("CALLS_KEPT_DAYS", default=90)
+CALLS_KEPT_DAYS = env.number("CALLS_KEPT_DAYS", default=90, least=1)
 
 # --- Workers ---------------------------------------------------------------------------------------------------------
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # How many batches one worker process has in its hands at once: while one is inferred, others are decoded or settled.
-WORKER_THREADS = env.int("WORKER_THREADS", default=2)
+WORKER_THREADS = env.number("WORKER_THREADS", default=2, least=1)
 # So many decoded pixels (3 bytes each) may be in a worker process's memory at once; a single image may be larger.
-WORKER_PIXELS = env.int("WORKER_PIXELS", default=100_000_000)
+WORKER_PIXELS = env.number("WORKER_PIXELS", default=100_000_000, least=1)
 # Processor threads of one inference; shared by the batches that run at once.
-INFERENCE_THREADS = env.int("INFERENCE_THREADS", default=CPUS)
+INFERENCE_THREADS = env.number("INFERENCE_THREADS", default=CPUS, least=1)
 # A batch forms from what waits already, never by waiting. Processors gain little from batches, GPUs much.
-INFERENCE_BATCH_SIZE = env.int("INFERENCE_BATCH_SIZE", default=4)
+INFERENCE_BATCH_SIZE = env.number("INFERENCE_BATCH_SIZE", default=4, least=1)
 INFERENCE_HALF = env.bool("INFERENCE_HALF", default=False)
 # Models beyond this are dropped from memory, the least recently used first.
-MODEL_MEMORY_BYTES = env.int("MODEL_MEMORY_BYTES", default=4_000_000_000)
+MODEL_MEMORY_BYTES = env.number("MODEL_MEMORY_BYTES", default=4_000_000_000, least=1)
 # Loaded when a worker starts, so that the first call does not wait for it.
 WARM_MODELS = env.list("WARM_MODELS", default=["pcb-defect-n"])
 # A job belongs to its worker for this long, and the worker renews it; a dead worker's jobs go back when it is over.
-JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=6.0)
+JOB_LEASE_SECONDS = env.number("JOB_LEASE_SECONDS", default=6.0, least=1)
 # A job that runs longer than this is taken from its worker.
-JOB_RUN_SECONDS = env.float("JOB_RUN_SECONDS", default=120.0)
-JOB_ATTEMPTS = env.int("JOB_ATTEMPTS", default=3)
+JOB_RUN_SECONDS = env.number("JOB_RUN_SECONDS", default=120.0, least=1)
+JOB_ATTEMPTS = env.number("JOB_ATTEMPTS", default=3, least=1)
 # The engine without a model, for benchmarks and tests of everything else; each batch takes it so many seconds.
 ALLOW_NULL_ENGINE = env.bool("ALLOW_NULL_ENGINE", default=False)
-NULL_ENGINE_SECONDS = env.float("NULL_ENGINE_SECONDS", default=0.0)
+NULL_ENGINE_SECONDS = env.number("NULL_ENGINE_SECONDS", default=0.0)

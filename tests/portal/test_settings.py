@@ -99,6 +99,8 @@ def test_the_end_of_line_in_a_secret_s_file_is_no_part_of_the_secret(tmp_path: P
         ("BASE_URL", "tokensight.example"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/99"),
         ("MAX_IMAGE_BYTES", "20MB"),
+        ("UPLOAD_BYTES_PER_SECOND", "0"),
+        ("JOB_LEASE_SECONDS", "nan"),
         ("LOG_LEVEL", "loud"),
         ("STRIPE_SECRET_KEY", "pk_live_planted"),
     ],
