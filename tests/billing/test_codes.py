@@ -263,7 +263,7 @@ def test_a_person_is_bounded_over_all_of_their_organizations(
         guess((alpha, beta)[number % 2], actor, now + timedelta(minutes=number))
     later = now + timedelta(minutes=20)
     # Emptied, Redis knows nothing of it; nor does another organization help, nor a code that works.
-    redis.Redis.from_url(settings.REDIS_URL).flushdb()
+    redis.Redis.from_url(settings.REDIS_URL, socket_timeout=60).flushdb()
     for organization in (alpha, beta):
         with pytest.raises(TooManyGuesses) as refusal:
             redeem(organization, make_code(), actor, now=later)

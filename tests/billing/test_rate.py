@@ -86,7 +86,7 @@ def let_pass(seconds: float) -> None:
 
     The scripts go by Redis' own clock, which nobody can set, so the times that it keeps are moved instead.
     """
-    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    client = redis.Redis.from_url(django_settings.REDIS_URL, socket_timeout=60)
     microseconds, milliseconds = round(seconds * 1_000_000), round(seconds * 1000)
     for key in client.keys("rate:*"):
         client.set(key, int(client.get(key)) - microseconds, keepttl=True)
@@ -100,7 +100,7 @@ def let_pass(seconds: float) -> None:
 
 def use_up(who: Credential, level: int) -> None:
     """Leave nothing of a level's rate for an hour: a rate of some requests a second is back before a slow test is."""
-    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    client = redis.Redis.from_url(django_settings.REDIS_URL, socket_timeout=60)
     (now, _), bound = client.time(), who.rates.levels[level]
     key = f"rate:{{{who.organization_id}}}:{bound.key}:{bound.requests_per_second:g}"
     client.set(key, (now + 3600) * 1_000_000, ex=3600)
@@ -249,7 +249,7 @@ def test_without_bounds_nothing_is_counted_and_a_call_is_given_back_once_all_the
 def test_nothing_stays_in_redis_for_ever() -> None:
     who = credential(SLOW)
     admit(who, "a")
-    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    client = redis.Redis.from_url(django_settings.REDIS_URL, socket_timeout=60)
     keys = client.keys(f"*{who.organization_id}*")
     assert len(keys) == 2
     assert all(client.pttl(key) > 0 for key in keys)
@@ -280,7 +280,7 @@ def test_a_flushed_redis_starts_again(tmp_path: Path, settings: Settings) -> Non
         settings.REDIS_URL = server.url()
         who = credential(SLOW, concurrency=1)
         assert outcome(who) == "admitted"
-        client = redis.Redis.from_url(server.url())
+        client = redis.Redis.from_url(server.url(), socket_timeout=60)
         client.flushdb()
         client.script_flush()
         assert outcome(who) == "admitted"

@@ -39,7 +39,7 @@ def refusal(who: Any) -> Problem:
 
 
 def everything_in_redis() -> dict[bytes, Any]:
-    client = redis.Redis.from_url(settings.REDIS_URL)
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=60)
     kinds = {b"string": client.get, b"zset": lambda key: client.zrange(key, 0, -1)}
     return {key: kinds[client.type(key)](key) for key in client.keys("*")}
 
@@ -129,7 +129,7 @@ def test_a_lease_is_kept_and_released_on_all_levels() -> None:
     keep(who, "job", lease_seconds=LEASE_SECONDS * 10)
     let_pass(LEASE_SECONDS)
     assert outcome(who) == "concurrency_limited"
-    client = redis.Redis.from_url(settings.REDIS_URL)
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=60)
     with client.pipeline(transaction=False) as pipe:
         release_in(pipe, str(who.organization_id), str(who.sub_token_id), "job")
         pipe.execute()
@@ -165,7 +165,7 @@ def test_the_day_begins_at_midnight_utc() -> None:
     problem = refusal(who)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00Z", problem.extra["resets_at"])
     assert until_midnight() <= int(problem.headers["Retry-After"]) <= math.ceil(longest)
-    client = redis.Redis.from_url(settings.REDIS_URL)
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=60)
     (key,) = client.keys("day:*")
     left_ms = client.pttl(key)
     assert until_midnight() - 1 <= left_ms / 1000 <= longest + 1

@@ -98,7 +98,7 @@ def test_the_cache_goes_back_to_redis(server: EmbeddedRedis, monkeypatch: pytest
 
 def test_a_full_redis_ends_no_worker(server: EmbeddedRedis, tmp_path: Path) -> None:
     """What a worker notes of a message is refused by a full Redis, which to Celery alone is the end of the process."""
-    client, log = redis.Redis.from_url(server.url()), tmp_path / "worker.log"
+    client, log = redis.Redis.from_url(server.url(), socket_timeout=60), tmp_path / "worker.log"
     with Celery(broker=broker_url(server.url()), set_as_current=False) as app:
         for _ in range(3):
             app.send_task("nobody.knows_it", queue="maintenance")
