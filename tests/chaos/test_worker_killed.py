@@ -17,6 +17,7 @@ from billing.models import Hold, SubToken, Transfer
 from detection.enums import FINISHED, JobStatus
 from detection.models import Job, ModelVersion
 from detection.services import doorbell
+from portal.celery import app
 from tenants.scope import platform_scope
 from tests.chaos.conftest import LEASE_SECONDS, PATIENCE_SECONDS, wait_for
 from tests.detection.images import picture
@@ -115,6 +116,16 @@ def test_a_killed_workers_jobs_run_again_and_are_charged_once(
         assert {job.attempts for job in after} == {1, 2}
         assert all(f":{survivor.pid}:" in job.worker for job in after)
         assert_each_charged_once(sub_token, everything)
+
+
+def test_a_dead_workers_jobs_are_anothers_within_fifteen_seconds() -> None:
+    """The bound without a clock: a lease is over so long after its last renewal, as seen above; then a round finds it.
+
+    A round that could not begin is left out and the next one comes; a third of the bound is left for the claim.
+    """
+    maintain = app.conf.beat_schedule["maintain"]
+    assert maintain["task"] == "workers.maintain"
+    assert settings.JOB_LEASE_SECONDS + 2 * maintain["schedule"] <= 15 * 2 / 3
 
 
 def test_a_worker_told_to_stop_finishes_its_batch_and_leaves_the_rest_to_others(
